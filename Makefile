@@ -1,0 +1,63 @@
+# Everything a newcomer or CI needs; `make help` lists the targets.
+PYTHON ?= python3
+PORT   ?= 8080
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev serve demo test lint types accuracy bench lock tables clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is %d.%d. Try: make $(MAKECMDGOALS) PYTHON=python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV) || { echo "python's venv module is missing; on Debian/Ubuntu: apt-get install python3-venv" >&2; rm -rf $(VENV); exit 1; }
+
+# A stamp per lock file, so that `make serve` starts at once when nothing has changed.
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --require-hashes -r requirements/runtime.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml $(VENV)/.runtime
+	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+setup: $(VENV)/.runtime  ## create .venv with the pinned dependencies and the package
+
+setup-dev: $(VENV)/.dev
+
+serve: setup  ## start the service on 127.0.0.1:$(PORT)
+	$(BIN)/reward-service serve --port $(PORT)
+
+demo: setup  ## score a small mixed dump that ships with the repository
+	$(BIN)/reward-service score examples/rollouts.jsonl -o $(VENV)/demo-scored.jsonl --overwrite
+
+test: setup-dev  ## run the tests (sets up what they need)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: setup-dev  ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup-dev  ## mypy, strict
+	$(BIN)/mypy
+
+accuracy: setup-dev  ## agreement with the labelled sets, per handler
+	$(BIN)/python -m tests.accuracy $(ARGS)
+
+bench: setup-dev  ## CPU per item: gateway, pool, handlers, cache
+	$(BIN)/python -m tests.load $(ARGS)
+
+tables: setup-dev  ## regenerate the generated tables in README.md
+	$(BIN)/python -m tests.tables --write
+
+lock: setup-dev  ## resolve the dependencies again, with hashes
+	$(BIN)/uv pip compile -q --upgrade $(LOCK) --extra redis --extra docker --extra parquet --extra science -o requirements/runtime.txt
+	$(BIN)/uv pip compile -q $(LOCK) -c requirements/runtime.txt --extra redis --extra docker --extra parquet --extra science --extra dev -o requirements/dev.txt
+LOCK := pyproject.toml requirements/build.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
+
+clean:  ## remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,257 @@
+"""Where in a response the answer is, and which dress it wears. Shared by the handlers.
+
+What is decided here, once for all of them: only the part after the last `</think>` counts, and a thinking
+part that never ends has no answer; a box or tag must be closed; the dress that a model plausibly puts around
+an answer (LaTeX text macros, markdown, quotes, unicode look-alikes) is taken off without changing what the
+answer says. Everything here is linear in the length of the text: no pattern can backtrack.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import NamedTuple
+
+TAIL = 1 << 18
+"""Characters at the end of the final part that are looked at: an answer is never further from the end."""
+
+_END_OF_TURN = (
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|end_of_text|>",
+    "<|end|>",
+    "<end_of_turn>",
+    "<｜end▁of▁sentence｜>",
+    "</s>",
+)
+_THINK_CLOSE = ("</think>", "</thinking>")
+_THINK_OPEN = ("<think>", "<thinking>")
+
+
+class Span(NamedTuple):
+    """A piece of the text: `text[start:end]` is the whole construct, `content` what is inside it."""
+
+    start: int
+    end: int
+    content: str
+
+
+def final_part(response: str) -> str:
+    """What follows the last `</think>`, without end-of-turn tokens; "" if the thinking never ended."""
+    text = response.rstrip()
+    stripped = True
+    while stripped:
+        stripped = False
+        for token in _END_OF_TURN:
+            if text.endswith(token):
+                text = text[: -len(token)].rstrip()
+                stripped = True
+    cut = 0
+    for close in _THINK_CLOSE:
+        at = text.rfind(close)
+        if at >= 0:
+            cut = max(cut, at + len(close))
+    text = text[cut:]
+    if any(text.lstrip().startswith(opening) for opening in _THINK_OPEN):
+        return ""
+    return text[-TAIL:]
+
+
+_BOX = re.compile(r"\\f?boxed\s*\{|\\fbox\s*\{")
+
+
+def boxes(text: str) -> list[Span]:
+    r"""Every closed, outermost `\boxed{…}` or `\fbox{…}` in order. A box that never closes is no box."""
+    found: list[Span] = []
+    at = 0
+    while (match := _BOX.search(text, at)) is not None:
+        end = closing_brace(text, match.end() - 1)
+        if end is None:
+            # Nothing that starts later can be inside a closed pair of this one, but it may be closed itself.
+            at = match.end()
+            if text.find("}", at) < 0:
+                break
+            continue
+        found.append(Span(match.start(), end + 1, text[match.end() : end]))
+        at = end + 1
+    return found
+
+
+def closing_brace(text: str, start: int) -> int | None:
+    r"""Index of the `}` that closes the `{` at `start`; `\{` and `\}` don't count. None if it never closes."""
+    depth = 0
+    for match in _BRACE.finditer(text, start):
+        token = match.group()
+        if token == "{":
+            depth += 1
+        elif token == "}":
+            depth -= 1
+            if depth == 0:
+                return match.start()
+    return None
+
+
+_BRACE = re.compile(r"\\[\\{}]|[{}]")
+
+
+def tags(text: str, name: str) -> list[Span]:
+    """Every closed `<name>…</name>` in order, in any letter case, over several lines. Innermost opening wins."""
+    lower = text.lower()
+    if len(lower) != len(text):  # a few characters change length in lower case
+        lower = "".join(c.lower() if c.isascii() else c for c in text)
+    opening, closing = f"<{name}>", f"</{name}>"
+    found: list[Span] = []
+    at = 0
+    while (end := lower.find(closing, at)) >= 0:
+        start = lower.rfind(opening, at, end)
+        if start >= 0:
+            inner = start + len(opening)
+            found.append(Span(start, end + len(closing), text[inner:end]))
+        at = end + len(closing)
+    return found
+
+
+class Fence(NamedTuple):
+    """A closed code fence: its language (lower case, may be empty), its body, and where it stands."""
+
+    language: str
+    body: str
+    start: int
+    end: int
+
+
+_FENCE_LINE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n`]*$", re.MULTILINE)
+
+
+def fences(text: str) -> list[Fence]:
+    """Every closed code fence in order. A missing newline before the closing fence is tolerated."""
+    found: list[Fence] = []
+    at = 0
+    while (opening := _FENCE_LINE.search(text, at)) is not None:
+        mark = opening.group(1)[:3]
+        start = opening.end() + 1
+        close = text.find(mark, start)
+        if close < 0:
+            break
+        found.append(
+            Fence(opening.group(2).lower(), text[start:close].rstrip("\n"), opening.start(), close + 3)
+        )
+        line_end = text.find("\n", close)
+        at = len(text) if line_end < 0 else line_end
+    return found
+
+
+_DASHES = "‐‑‒–—―−﹘﹣－"
+_TRANSLATE = str.maketrans(
+    {
+        **dict.fromkeys(_DASHES, "-"),
+        **dict.fromkeys("‘’‚‛′＇`´", "'"),
+        **dict.fromkeys("“”„‟″＂", '"'),
+        **dict.fromkeys(
+            "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " "
+        ),
+        **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f", None),
+        "∣": "|",
+        "｜": "|",
+    }
+)
+
+
+def plain_characters(text: str) -> str:
+    """Unicode look-alikes as the characters they stand for: dashes, quotes, spaces, full-width forms."""
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFKC", text.translate(_TRANSLATE)).translate(_TRANSLATE)
+
+
+_MACRO = re.compile(
+    r"\\(?:text|textbf|textit|textrm|textsf|texttt|textup|textnormal|emph|underline|mathrm|mathbf|mathit|mathsf|"
+    r"mathtt|mathnormal|operatorname\*?|mbox|hbox|bf|rm|bm|boldsymbol|ensuremath|displaystyle)\s*\{"
+)
+
+
+def unwrap_macros(text: str) -> str:
+    r"""`\text{x}`, `\mathbf{x}` and their like as `x`, at any depth."""
+    if "\\" not in text:
+        return text
+    for _ in range(32):
+        pieces: list[str] = []
+        at = 0
+        for match in _MACRO.finditer(text):
+            if match.start() < at:
+                continue
+            end = closing_brace(text, match.end() - 1)
+            if end is None:
+                continue
+            pieces += (text[at : match.start()], text[match.end() : end])
+            at = end + 1
+        if not pieces:
+            return text
+        pieces.append(text[at:])
+        text = "".join(pieces)
+    return text
+
+
+_PAIRS = (
+    ("**", "**"),
+    ("__", "__"),
+    ("``", "``"),
+    ("`", "`"),
+    ("$$", "$$"),
+    ("$", "$"),
+    (r"\(", r"\)"),
+    (r"\[", r"\]"),
+    ('"', '"'),
+    ("'", "'"),
+    ("''", "''"),
+    ("*", "*"),
+)
+
+
+def peel(text: str) -> str:
+    """Markdown emphasis, code marks, math delimiters, quotes and one full stop around the whole text, taken off.
+
+    A pair is taken off only when it encloses the whole and does not occur inside.
+    """
+    text = text.strip()
+    changed = True
+    while changed and text:
+        changed = False
+        for opening, closing in _PAIRS:
+            inner = text[len(opening) : -len(closing)]
+            if (
+                len(text) > len(opening) + len(closing)
+                and text.startswith(opening)
+                and text.endswith(closing)
+                and opening not in inner
+                and closing not in inner
+            ):
+                text = inner.strip()
+                changed = True
+        if text.endswith(".") and not text.endswith("..") and len(text) > 1:
+            text = text[:-1].rstrip()
+            changed = True
+    return text
+
+
+_SPACES = re.compile(r"\s+")
+
+
+def collapse(text: str) -> str:
+    """Runs of white space as one space, none at the ends."""
+    return _SPACES.sub(" ", text).strip()
+
+
+_ANSWER_LINE = re.compile(r"(?:the\s+)?(?:final\s+|correct\s+)?answer(?:\s+is|\s*:|\s*=)\s*:?", re.IGNORECASE)
+
+
+def answer_lines(text: str) -> Iterator[str]:
+    """What follows "answer is", "Answer:" and their like up to the end of the line, in order."""
+    for line in text.splitlines():
+        last = None
+        for last in _ANSWER_LINE.finditer(line):
+            pass
+        if last is not None:
+            yield line[last.end() :].strip().lstrip("*_ ").strip()
