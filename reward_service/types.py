@@ -19,6 +19,10 @@ from typing import Any
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
+def _nothing() -> Mapping[str, Any]:
+    return NOTHING
+
+
 class Status(StrEnum):
     """Was the response judged? There is no third value."""
 
@@ -145,7 +149,7 @@ class Item:
     data_source: str
     response: str
     ground_truth: Any
-    extra_info: Mapping[str, Any] = NOTHING
+    extra_info: Mapping[str, Any] = field(default_factory=_nothing)
     profile: Profile = Profile.STRICT
     source: str = ""
     explain: bool = False
@@ -167,8 +171,8 @@ class Outcome:
     correct: bool | None
     extracted: str | None = None
     flags: tuple[str, ...] = ()
-    detail: Mapping[str, Any] = NOTHING
-    trace: Mapping[str, Any] = NOTHING
+    detail: Mapping[str, Any] = field(default_factory=_nothing)
+    trace: Mapping[str, Any] = field(default_factory=_nothing)
     handler: str = ""
     version: str = ""
     queue_ms: float = 0.0
@@ -236,9 +240,6 @@ def cannot_judge(reason: Reason, message: str, *, flags: Sequence[str] = (), **d
 def malformed(message: str) -> Outcome:
     """The row's ground truth can't be used; says how, without quoting it."""
     return cannot_judge(Reason.MALFORMED_GROUND_TRUTH, message)
-
-
-_PLAIN = (str, int, float, bool, type(None))
 
 
 def fingerprint(handler: str, version: str, item: Item) -> bytes:
