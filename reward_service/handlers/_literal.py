@@ -22,7 +22,8 @@ class LiteralError(ValueError):
     """The text is not a bounded JSON or Python literal."""
 
 
-_BRACKETS = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|[\[\](){}]|\d+")
+# A quote that never closes takes the rest of its line: looking for its end again from every later quote is quadratic.
+_BRACKETS = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"?|'(?:[^'\\\n]|\\.)*'?|[\[\](){}]|\d+")
 
 
 def check_bounds(text: str) -> None:
@@ -31,14 +32,14 @@ def check_bounds(text: str) -> None:
         raise LiteralError(f"longer than {MAX_CHARS} characters")
     depth = 0
     for match in _BRACKETS.finditer(text):
-        token = match.group()
-        if token in "[({":
+        piece = match.group()
+        if piece in "[({":
             depth += 1
             if depth > MAX_DEPTH:
                 raise LiteralError(f"nested deeper than {MAX_DEPTH}")
-        elif token in "])}":
+        elif piece in "])}":
             depth -= 1
-        elif token[0] not in "\"'" and len(token) > MAX_DIGITS:
+        elif piece[0] not in "\"'" and len(piece) > MAX_DIGITS:
             raise LiteralError(f"a number of more than {MAX_DIGITS} digits")
     # Unbalanced quotes can hide brackets from the count above, never more than half of the text.
     if (
@@ -71,7 +72,7 @@ def parse_json(text: str) -> Any:
 
 
 def parse_literal(text: str) -> Any:
-    """A JSON value or a Python literal (tuples and sets too). LiteralError otherwise."""
+    """A JSON value or a Python literal (tuples and sets too), no key given twice. LiteralError otherwise."""
     text = text.strip()
     try:
         return parse_json(text)
@@ -81,7 +82,12 @@ def parse_literal(text: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            value = ast.literal_eval(text)
+            tree = ast.parse(text, mode="eval")
+            value = ast.literal_eval(tree)
+        if "{" in text:
+            _refuse_duplicates(tree)
+    except LiteralError:
+        raise
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise LiteralError(f"not a literal: {type(error).__name__}") from None
     return value
@@ -124,6 +130,14 @@ def _matching_open(text: str, end: int, opening: str, closing: str) -> int | Non
                     return at
         at -= 1
     return None
+
+
+def _refuse_duplicates(tree: ast.AST) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            keys = [ast.dump(key) for key in node.keys if key is not None]
+            if len(set(keys)) != len(keys):
+                raise LiteralError("a key is given twice")
 
 
 def _no_constant(name: str) -> NoReturn:
