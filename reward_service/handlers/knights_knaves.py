@@ -1,0 +1,325 @@
+"""Knights and knaves: who is what. Every inhabitant exactly one role, and the right one.
+
+What is decided here: the conclusion is read sentence by sentence with a small grammar, and never searched for
+substrings. The data set's own evaluator does the latter (mem-kk-logic; domains.md §1.2), and so pays "A is a
+knight or A is a knave", "it is false that A is a knave", and lists of both roles, and refuses `A: knight` and
+any text with "if" in a word.
+- Where: after the last `CONCLUSION:` (any letter case, bold or not); a later `<answer>` goes before it. Without
+  one: the last `<answer>` or box, else a final JSON object, else the last "answer is …" line.
+- What assigns a role: sentences of names, links and one role for each group of names (`A is a knight`,
+  `A: knave, B: knight`, `A and B are knights`, `Knaves: A, B`, `{"A": "knave"}`), with neutral lead-in words.
+- What makes the conclusion ambiguous: two roles for one inhabitant, a hedge or negation in a sentence that names
+  an inhabitant or a role, a retraction after it ("wait", "the opposite"), and an explanation that contradicts
+  it. Other sentences don't assign anything, and do no harm.
+An inhabitant without a role, or a role for somebody who isn't there, is wrong. Roles are those of the ground truth
+and their counterparts (the data set renames them: saint and sinner, hero and villain, …). No published
+Reasoning360 scorer exists: both profiles are this rule.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from reward_service.handlers._literal import LiteralError, parse_json
+from reward_service.handlers._logic import HEDGES, last_answer
+from reward_service.handlers._text import answer_lines, final_part, plain_characters, tags, unwrap_macros
+from reward_service.registry import Source, handler
+from reward_service.types import Domain, Example, Item, Outcome, Reason, accept, malformed, reject
+
+MAX_CHARS = 8_000
+"""Characters of a conclusion; a longer one is no list of inhabitants."""
+
+_PAIRS = (
+    ("knight", "knave"),
+    ("pioneer", "laggard"),
+    ("saint", "sinner"),
+    ("hero", "villain"),
+    ("angel", "devil"),
+    ("altruist", "egoist"),
+    ("sage", "fool"),
+)
+_NEUTRAL_WORDS = (
+    "a an the so therefore thus hence then and we have find conclude can determine deduce found get that this it "
+    "follows final answer conclusion solution result results is are as must be been was both all each also finally "
+    "only unique inhabitant inhabitants character characters person people role roles name following identity "
+    "identities everyone everybody assignment while whereas respectively is based on above from by analysis reasoning our here"
+)
+_NEUTRAL = frozenset(_NEUTRAL_WORDS.split())
+_LINKS = frozenset(("is", "are", "was", "be", ":", "=", ">", "→", "|", "-", "as"))
+_ARTICLES = frozenset(("a", "an", "the"))
+_ALL = frozenset(("all", "everyone", "everybody"))
+_RETRACTIONS = frozenset(
+    ("wait", "actually", "correction", "opposite", "reverse", "reversed", "swap", "swapped", "wrong", "incorrect",
+     "mistake", "mistaken", "scratch", "kidding", "versa", "alternatively", "false", "untrue")
+)  # fmt: skip
+_DOUBTS = HEDGES | _RETRACTIONS | frozenset("?≠¬~/")
+_PRONOUNS = frozenset(("he", "she", "it", "this", "that", "who", "they", "one", "which"))
+_REASONS = frozenset(("because", "since", "given"))
+
+_STOPS = frozenset("\n.;!")
+
+_MARKER = re.compile(r"\bconclusion\b[*_ \t]*(?:[:,：]|$)", re.IGNORECASE | re.MULTILINE)
+_BOX = re.compile(r"\\f?boxed\s*\{")
+_DRESS = str.maketrans(dict.fromkeys('*_`#$"{}[]\\', " "))
+_TOKENS = re.compile(r"[^\W\d_](?:[\w'-]*\w)?|\d+|\n|[^\s\w]")
+_GOLD_CLAUSE = re.compile(r"(?:\(?\d+[.)] ?)?([^\W\d_][^,:()]*?) is an? (\w+)")
+
+GOLD = '`"Zoey is a knave, and Oliver is a knight."`, or an object of roles by name `{"Zoey": "knave"}`'
+
+
+class _Ambiguous(ValueError):
+    """The conclusion says two things, or takes back what it says."""
+
+
+class _Word(NamedTuple):
+    text: str
+    kind: str
+
+
+class _Read(NamedTuple):
+    roles: dict[str, str]
+    strangers: bool
+
+
+@handler(
+    "knights_knaves",
+    version="1",
+    domain=Domain.LOGIC,
+    sources=[
+        Source(
+            "logic__knights_knaves",
+            gold=GOLD,
+            example=Example(
+                "If Zoey were a knight, …\nCONCLUSION:\n(1) Zoey is a knave\n(2) Oliver is a knight",
+                "Zoey is a knave, and Oliver is a knight.",
+            ),
+            aliases=("knights_knaves", "kk_logic", "mem_kk_logic", "knights_and_knaves"),
+        )
+    ],
+)
+def plan(item: Item) -> Outcome:
+    """The conclusion gives every inhabitant one role, the right one, and nobody two."""
+    gold = _gold(item.ground_truth)
+    if not gold:
+        return malformed(
+            "the ground truth is `X is a knight, and Y is a knave.` or an object of roles by name"
+        )
+    trace = {"gold": gold, "comparator": "role by name"} if item.explain else {}
+    segment, flags = _conclusion(item.response)
+    if len(segment) > MAX_CHARS:
+        return reject(Reason.BUDGET_EXCEEDED, flags=(*flags, "oversized_answer"), trace=trace)
+    try:
+        read = _read(segment, gold)
+    except _Ambiguous as problem:
+        return reject(
+            Reason.AMBIGUOUS_ANSWER, segment.strip(), flags=flags, trace=trace, message=str(problem)
+        )
+    extracted = ", ".join(f"{name}: {role}" for name, role in read.roles.items())
+    if not read.roles:
+        return reject(Reason.NO_ANSWER, segment.strip() or None, flags=flags, trace=trace)
+    if read.roles == gold and not read.strangers:
+        return accept(extracted, flags=flags, trace=trace)
+    return reject(Reason.NOT_EQUAL, extracted, flags=flags, trace=trace, named=len(read.roles))
+
+
+def _gold(value: Any) -> dict[str, str] | None:
+    """Roles by name, both in lower case; names of several words are joined by hyphens."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = parse_json(value)
+        except LiteralError:
+            return None
+    if isinstance(value, dict):
+        value = value.get("solution_text", value.get("solution_text_format", value))
+    if isinstance(value, dict):
+        if not all(isinstance(role, str) and role and name.strip() for name, role in value.items()):
+            return None
+        return {_name(name): role.strip().casefold() for name, role in value.items()}
+    if not isinstance(value, str) or len(value) > MAX_CHARS:
+        return None
+    roles: dict[str, str] = {}
+    text = plain_characters(value).strip().rstrip(".").replace("\n", ", ")
+    clauses = [clause for clause in text.replace(" and ", ", ").split(", ") if clause.strip(" ,")]
+    for clause in clauses:
+        match = _GOLD_CLAUSE.fullmatch(clause.strip(" ,."))
+        if match is None or _name(match.group(1)) in roles:
+            return None
+        roles[_name(match.group(1))] = match.group(2).casefold()
+    return roles
+
+
+def _name(name: str) -> str:
+    return "-".join(plain_characters(name).casefold().split())
+
+
+def _conclusion(response: str) -> tuple[str, tuple[str, ...]]:
+    """The part of the response that says who is what, and flags."""
+    text = final_part(response)
+    markers = list(_MARKER.finditer(text))
+    tagged = tags(text, "answer")
+    if markers and not (
+        tagged and tagged[-1].end > markers[-1].end() and tagged[-1].start > markers[-1].start()
+    ):
+        end = next((span.end for span in tagged if span.end > markers[-1].end()), len(text))
+        return text[markers[-1].end() : end].replace("</answer>", " "), ()
+    found = last_answer(response)
+    if found is not None:
+        return (found.content, found.flags) if found.closed else ("", ())
+    end = text.rstrip().rfind("}") + 1
+    if end and not text[end:].strip(" .`\n"):
+        return text[text.rfind("{", 0, end) : end], ()
+    *_, line = ("", *answer_lines(text))
+    return line, ()
+
+
+def _read(segment: str, gold: Mapping[str, str]) -> _Read:
+    """Who is what, according to the segment. _Ambiguous if it doesn't say one thing."""
+    roles = _vocabulary(gold)
+    found: dict[str, str] = {}
+    checks: list[tuple[str, str]] = []
+    strangers = False
+    for words, explains in _sentences(segment, gold):
+        kinds = [_kind(at, words, gold, roles) for at in range(len(words))]
+        named, has_role = "N" in kinds, "R" in kinds
+        if not named and not has_role:
+            if found and not _RETRACTIONS.isdisjoint(words):
+                raise _Ambiguous("the conclusion is taken back")
+            continue
+        if _doubtful(words, kinds):
+            raise _Ambiguous("a hedge or a negation")
+        if not has_role:
+            continue
+        sentence = _without_asides([_Word(*pair) for pair in zip(words, kinds, strict=True)])
+        if any(word.kind == "W" and word.text.isalpha() for word in sentence) or explains:
+            checks += _adjacent(sentence, roles)
+            strangers = strangers or (not named and _stranger(sentence))
+            continue
+        claims = _claims(sentence, roles) if named else _of_all(sentence, gold, roles)
+        if claims is None:
+            raise _Ambiguous("names and roles that don't pair up")
+        for name, role in claims:
+            if found.setdefault(name, role) != role:
+                raise _Ambiguous("two roles for one inhabitant")
+    if any(name in found and found[name] != role for name, role in checks):
+        raise _Ambiguous("an explanation contradicts the conclusion")
+    return _Read(found, strangers)
+
+
+def _vocabulary(gold: Mapping[str, str]) -> dict[str, str]:
+    """Every word for a role (also in the plural) -> the role."""
+    words: dict[str, str] = {}
+    used = set(gold.values())
+    for role in used | {role for pair in _PAIRS if not used.isdisjoint(pair) for role in pair}:
+        words |= {role: role, role + "s": role, role + "es": role}
+    return words
+
+
+def _sentences(segment: str, gold: Mapping[str, str]) -> Iterator[tuple[list[str], bool]]:
+    """Sentences as lower-case words and signs; True with those parts that only give reasons."""
+    plain = unwrap_macros(_BOX.sub(" ", plain_characters(segment))).casefold()
+    for name in gold:
+        if "-" in name:
+            plain = plain.replace(name.replace("-", " "), name)
+    sentence: list[str] = []
+    explains = False
+    for text in (*_TOKENS.findall(plain.translate(_DRESS)), "\n"):
+        if text in _STOPS or text in _REASONS:
+            if sentence:
+                yield sentence, explains
+            sentence = []
+            explains = text in _REASONS
+            continue
+        sentence.append(text[:-2] if text.endswith("'s") and text[:-2] in gold else text)
+
+
+def _doubtful(words: list[str], kinds: list[str]) -> bool:
+    if _DOUBTS.isdisjoint(words) and not any("n't" in word for word in words):
+        return False
+    return any(
+        kind != "N" and (word in _DOUBTS or word.endswith("n't"))
+        for word, kind in zip(words, kinds, strict=True)
+    )
+
+
+def _kind(at: int, words: list[str], gold: Mapping[str, str], roles: Mapping[str, str]) -> str:
+    """N for a name, R for a role, "" for what is neutral, W for other words and signs."""
+    text = words[at]
+    if text in gold and not (text in _ARTICLES and at + 1 < len(words) and words[at + 1] in roles):
+        return "N"
+    return "R" if text in roles else "" if text in _NEUTRAL else "W"
+
+
+def _without_asides(sentence: list[_Word]) -> list[_Word]:
+    """The sentence without remarks that hold no name and no role: in brackets, or after a dash or comma at its end."""
+    if sentence[-1].kind == "R" and not any(word.text == "(" for word in sentence):
+        return sentence
+    kept: list[_Word] = []
+    opened: int | None = None
+    for word in sentence:
+        if word.text == "(":
+            opened = len(kept)
+        elif word.kind in ("N", "R"):
+            opened = None
+        elif word.text == ")" and opened is not None:
+            del kept[opened:]
+            opened = None
+            continue
+        kept.append(word)
+    last = max(at for at, word in enumerate(kept) if word.kind in ("N", "R"))
+    return kept[: last + 1] if kept[last + 1 : last + 2] and kept[last + 1].text in "-,(" else kept
+
+
+def _claims(sentence: list[_Word], roles: Mapping[str, str]) -> list[tuple[str, str]] | None:
+    """(name, role) pairs of a sentence of the grammar: names then role, or role then names. None otherwise."""
+    pairs: list[tuple[str, str]] = []
+    names: list[str] = []
+    role: str | None = None
+    marks = [word for word in sentence if word.kind in ("N", "R")]
+    role_first = marks[0].kind == "R"
+    for text, kind in marks:
+        if kind == "N":
+            names.append(text)
+            if role is not None:
+                pairs.append((text, role))
+        elif not names and (role is not None or not role_first):
+            return None
+        else:
+            if role_first:
+                role = roles[text]
+            else:
+                pairs += [(name, roles[text]) for name in names]
+            names = []
+    return pairs if bool(names) == role_first else None
+
+
+def _of_all(
+    sentence: list[_Word], gold: Mapping[str, str], roles: Mapping[str, str]
+) -> list[tuple[str, str]] | None:
+    """ "All are knaves", "both are knights" (of two). Nothing for other sentences about roles alone."""
+    texts = [word.text for word in sentence]
+    named = [roles[word.text] for word in sentence if word.kind == "R"]
+    quantified = not _ALL.isdisjoint(texts) or (len(gold) == 2 and "both" in texts)
+    if not quantified or texts[-1] not in roles:
+        return []
+    return [(name, named[0]) for name in gold] if len(named) == 1 else None
+
+
+def _adjacent(sentence: list[_Word], roles: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(name, role) pairs that stand beside each other, but for neutral words."""
+    marks = [word for word in sentence if word.kind]
+    return [
+        (first.text, roles[second.text])
+        for first, second in pairwise(marks)
+        if first.kind == "N" and second.kind == "R"
+    ]
+
+
+def _stranger(sentence: list[_Word]) -> bool:
+    """`Zed is a knight`, where no Zed lives in the puzzle."""
+    words = [at for at, word in enumerate(sentence) if word.text.isalpha() and word.kind]
+    if len(words) != 2 or sentence[words[1]].kind != "R" or sentence[words[0]].text in _PRONOUNS:
+        return False
+    return any(word.text in _LINKS for word in sentence[words[0] : words[1]])
