@@ -66,13 +66,15 @@ def boxes(text: str) -> list[Span]:
     r"""Every closed, outermost `\boxed{…}` or `\fbox{…}` in order. A box that never closes is no box."""
     found: list[Span] = []
     at = 0
+    # Made once a box doesn't close: looking for the end of each such box would be quadratic.
+    pairs: dict[int, int] | None = None
     while (match := _BOX.search(text, at)) is not None:
-        end = closing_brace(text, match.end() - 1)
+        start = match.end() - 1
+        end = closing_brace(text, start) if pairs is None else pairs.get(start)
         if end is None:
+            pairs = _brace_pairs(text, start) if pairs is None else pairs
             # Nothing that starts later can be inside a closed pair of this one, but it may be closed itself.
             at = match.end()
-            if text.find("}", at) < 0:
-                break
             continue
         found.append(Span(match.start(), end + 1, text[match.end() : end]))
         at = end + 1
@@ -91,6 +93,19 @@ def closing_brace(text: str, start: int) -> int | None:
             if depth == 0:
                 return match.start()
     return None
+
+
+def _brace_pairs(text: str, start: int) -> dict[int, int]:
+    """Index of the closing brace for every opening one from `start` on that has one, in one pass."""
+    pairs: dict[int, int] = {}
+    opened: list[int] = []
+    for match in _BRACE.finditer(text, start):
+        token = match.group()
+        if token == "{":
+            opened.append(match.start())
+        elif token == "}" and opened:
+            pairs[opened.pop()] = match.start()
+    return pairs
 
 
 _BRACE = re.compile(r"\\[\\{}]|[{}]")
@@ -179,11 +194,14 @@ def unwrap_macros(text: str) -> str:
     for _ in range(32):
         pieces: list[str] = []
         at = 0
+        pairs: dict[int, int] | None = None  # as in `boxes`
         for match in _MACRO.finditer(text):
             if match.start() < at:
                 continue
-            end = closing_brace(text, match.end() - 1)
+            start = match.end() - 1
+            end = closing_brace(text, start) if pairs is None else pairs.get(start)
             if end is None:
+                pairs = _brace_pairs(text, start) if pairs is None else pairs
                 continue
             pieces += (text[at : match.start()], text[match.end() : end])
             at = end + 1
