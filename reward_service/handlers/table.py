@@ -1,0 +1,425 @@
+r"""Answers to questions about tables: a number, a date, a text, yes or no, or a list of them.
+
+What is decided here: which type an answer has to be (by the gold, never by the answer), and what a percent sign, a
+scale word or a missing scale word means for each data set. Numbers are read by a grammar, `_quantity`, and by nothing
+else: no evaluation, no arithmetic, no blanket tolerance.
+
+Where the rules come from
+- whole numbers are exact (a year that is off by one is wrong); decimals agree when the finer rounds to the coarser, and a coarser
+  answer has at least three significant digits (`reference/domains.md` §2). TAT-QA rounds its golds to two places
+  (its evaluator), FinQA and MultiHiertt theirs to five and often fewer.
+- percent: HiTab's evaluator deletes `%`, TAT-QA's has a `percent` scale: their golds are percent points, and `52.1`,
+  `52.1%` and `52.1 percent` are equal. FinQA's golds are ratios: `10.5%` is 0.105, and a bare 10.5 is accepted only
+  when the question asks for a percentage. A MultiHiertt gold is a ratio when it looks like a quotient. `%` where
+  nothing about percent was asked is wrong.
+- scale: with TAT-QA's `scale` known, `1,234 thousand`, `1,234,000` and (our choice) the bare table unit `1,234` are right and another
+  scale word is wrong. A gold that is written with its scale word (`$14.8 billion`) needs one.
+- lists are multisets, matched one to one (WTQ, TAT-QA and the published scorer are unordered; HiTab's own
+  evaluator orders, but its question never says how).
+- extraction: the last closed box after `</think>`; without any box only a last line that says "the answer is …".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from reward_service.handlers._literal import LiteralError, parse_literal
+from reward_service.handlers._quantity import Date, Quantity, parse_date, parse_quantity, same_amount
+from reward_service.handlers._table_answer import (
+    MAX_ITEMS,
+    Found,
+    find_answer,
+    normal_text,
+    readings,
+    undress,
+)
+from reward_service.handlers._table_guru import published_verdict
+from reward_service.handlers._text import answer_lines, collapse, plain_characters
+from reward_service.registry import Source, handler
+from reward_service.types import Domain, Example, Item, Outcome, Profile, Reason, accept, malformed, reject
+
+MAX_ANSWER = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What one data set means by its golds.
+
+    percent: a number without a sign is in `points`, a `ratio`, or `either` (a quotient is a ratio). gold_digits: significant digits
+    from which a gold stands for everything that rounds to it. gold_exponent: the place it is rounded to. commas:
+    one string holds a list, joined by ", ". articles: a, an and the don't count. truth: the label is 0 or 1.
+    """
+
+    percent: str = "points"
+    gold_digits: int = 3
+    gold_exponent: int | None = None
+    commas: bool = False
+    articles: bool = False
+    truth: bool = False
+
+
+RULES: Mapping[str, Rules] = {
+    "table__hitab": Rules(),
+    "table__multihier": Rules(percent="either", gold_digits=2),
+    "table__finqa": Rules(percent="ratio", gold_digits=2),
+    "table__tatqa": Rules(gold_exponent=-2, articles=True),
+    "table__wtq": Rules(),
+    "table__tablebench": Rules(commas=True),
+    "table__tabfact": Rules(truth=True),
+}
+_OTHERWISE = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """One expected value: its normal text, and what else it is."""
+
+    text: str
+    truth: bool | None
+    quantity: Quantity | None
+    date: Date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is known about the question: is a percentage asked for (None: unknown), the scale of the table and the
+    scale that the question names (powers of ten), and the words that may follow a number as its unit."""
+
+    percent: bool | None
+    table_scale: int = 0
+    named_scale: int = 0
+    words: frozenset[str] = frozenset()
+
+
+def _sources() -> list[Source]:
+    def boxed(answer: str) -> str:
+        return f"From the table we read the value.\n\nThe final answer is \\boxed{{{answer}}}."
+
+    one_of = "a string, number or list; `|` joins several values"
+    return [
+        Source("table__hitab", one_of, Example(boxed("1{,}204"), "1204.0"), ("hitab",)),
+        Source(
+            "table__multihier", one_of, Example(boxed("12.41\\%"), "0.12409"), ("multihiertt", "multi_hiertt")
+        ),
+        Source(
+            "table__finqa",
+            "a ratio or amount (number or string), or yes/no",
+            Example(boxed("14.3\\%"), 0.14336, {"question": "what percentage of the total was paid?"}),
+        ),
+        Source(
+            "table__tatqa",
+            "a string, number or list; the scale (thousand, million, billion, percent) comes in `scale`",
+            Example(boxed("1.758 billion"), "1,758", {"scale": "million"}),
+            ("tat_qa",),
+        ),
+        Source(
+            "table__wtq",
+            one_of,
+            Example(boxed("17 December 2007"), "Dec. 17, 2007"),
+            ("wikitablequestions", "wiki_table_questions"),
+        ),
+        Source(
+            "table__tablebench",
+            "a string; `, ` joins several values",
+            Example(boxed("runs, innings"), "innings, runs"),
+        ),
+        Source("table__tabfact", "0/1, or entailed/refuted", Example(boxed("entailed"), 1), ("tab_fact",)),
+        Source("table__*", one_of, Example(boxed("Rome | Paris"), "Paris|Rome")),
+    ]
+
+
+@handler(
+    "table",
+    version="1",
+    domain=Domain.TABLE,
+    sources=_sources(),
+    reads=("question", "scale", "percent_question"),
+)
+def plan(item: Item) -> Outcome:
+    """The boxed value equals the gold: as number, date, text, yes/no or as a list without order."""
+    rules = RULES.get(item.data_source, _OTHERWISE)
+    texts = _gold_texts(item.ground_truth)
+    if texts is None:
+        return malformed(
+            "the ground truth must be a string, a number, a boolean or a list of these, not empty"
+        )
+    if item.profile is Profile.GURU:
+        return published_verdict(item.response, _comma_list(texts) if rules.commas else texts)
+    golds = _golds(texts, rules)
+    asked = _context(item.extra_info, rules)
+    found = find_answer(item.response)
+    if isinstance(found, Reason):
+        return reject(found, flags=("multiple_answers",) if found is Reason.AMBIGUOUS_ANSWER else ())
+    shown = found.shown
+    if len(shown) > MAX_ANSWER + 2 * sum(map(len, texts)):
+        return reject(Reason.MALFORMED_ANSWER, flags=("oversized_answer",), message="the answer is too long")
+    equal = any(_match_all(golds, items, asked, rules) for items in readings(found, len(golds)))
+    if equal and len(golds) == 1 and _contradicted(found.after, golds[0], asked, rules):
+        return reject(Reason.AMBIGUOUS_ANSWER, shown, flags=("multiple_answers",))
+    trace = {"golds": [repr(gold) for gold in golds], "asked": repr(asked)} if item.explain else {}
+    if equal:
+        return accept(shown, trace=trace)
+    reason, flags = _why_not(found, golds)
+    return reject(reason, shown, flags=flags, trace=trace)
+
+
+# ---------------------------------------------------------------- ground truth
+
+
+def _gold_texts(value: Any) -> tuple[str, ...] | None:
+    """The gold's values as strings, or None if there are none. Lists may come as JSON in a string."""
+    if isinstance(value, str):
+        return _split_gold(value)
+    values = value if isinstance(value, list) else [value]
+    texts: list[str] = []
+    for one in values:
+        if isinstance(one, bool):
+            texts.append("yes" if one else "no")
+        elif isinstance(one, int | float) and one == one and abs(one) < 1e300:
+            texts.append(repr(one))
+        elif isinstance(one, str) and one.strip():
+            texts.append(one)
+        else:
+            return None
+    if len(texts) == 1 and isinstance(values[0], str):
+        return _split_gold(texts[0])
+    return tuple(texts) if 0 < len(texts) <= MAX_ITEMS else None
+
+
+@lru_cache(maxsize=8192)
+def _split_gold(text: str) -> tuple[str, ...] | None:
+    text = text.strip()
+    if text.startswith("[") and text.endswith("]"):
+        try:
+            values = parse_literal(text)
+        except LiteralError:
+            values = None
+        if isinstance(values, list) and values and not any(isinstance(one, list | dict) for one in values):
+            return _gold_texts([one if not isinstance(one, str) else one.replace("|", "∣") for one in values])
+    parts = tuple(part.strip() for part in text.split("|"))
+    return parts if all(parts) and len(parts) <= MAX_ITEMS else None
+
+
+@lru_cache(maxsize=8192)
+def _golds(texts: tuple[str, ...], rules: Rules) -> tuple[Gold, ...]:
+    return tuple(_gold(text, rules) for text in (_comma_list(texts) if rules.commas else texts))
+
+
+def _comma_list(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """TableBench's `spain, france` as two values; `June 28, 1998` stays one."""
+    if len(texts) > 1 or parse_date(collapse(texts[0].lower())) is not None:
+        return texts
+    return tuple(part for part in texts[0].split(", ") if part.strip()) or texts
+
+
+def _gold(text: str, rules: Rules) -> Gold:
+    undressed = undress(text)
+    normal = normal_text(undressed, rules.articles)
+    lower = undressed.lower()
+    truth = _truth(normal, rules)
+    if truth is not None:
+        return Gold(normal, truth, None, None)
+    quantity = parse_quantity(lower) if lower not in _NUMBER_WORDS_AS_TEXT else None
+    return Gold(normal, None, quantity, None if quantity else parse_date(lower))
+
+
+_NUMBER_WORDS_AS_TEXT = frozenset({"one", "two", "ten"})
+"""As golds these are more often a title or a name; an answer that writes them is still read as a number."""
+
+_TRUE = frozenset({"yes", "true"})
+_FALSE = frozenset({"no", "false"})
+_ENTAILED = _TRUE | {"entailed", "entails", "supported", "supports", "1", "1.0"}
+_REFUTED = _FALSE | {"refuted", "refutes", "0", "0.0"}
+
+
+def _truth(text: str, rules: Rules) -> bool | None:
+    if text in (_ENTAILED if rules.truth else _TRUE):
+        return True
+    return False if text in (_REFUTED if rules.truth else _FALSE) else None
+
+
+# ---------------------------------------------------------------- question
+
+
+_PERCENT_ASKED = re.compile(r"percent|per cent|%")
+_SHARE_ASKED = re.compile(r"percent|per cent|%|proportion|share|rate\b|rates\b|portion|fraction|growth|likel")
+_SCALE_NAMED = re.compile(r"\b(?:in|of|\()\s*(?:\w+\s+of\s+)?(thousand|million|billion)s?\b(?! (?:and|or) )")
+_WORD = re.compile(r"[a-z]{2,}")
+_POWERS = {"thousand": 3, "million": 6, "billion": 9}
+
+
+def _context(extra: Mapping[str, Any], rules: Rules) -> Asked:
+    question, scale, percent = extra.get("question"), extra.get("scale"), extra.get("percent_question")
+    return _asked(
+        question if isinstance(question, str) else None,
+        scale.strip().lower() if isinstance(scale, str) else None,
+        percent if isinstance(percent, bool) else None,
+        rules.percent == "ratio",
+    )
+
+
+@lru_cache(maxsize=4096)
+def _asked(question: str | None, scale: str | None, percent: bool | None, only_percent: bool) -> Asked:
+    named, words = 0, frozenset[str]()
+    if question is not None:
+        sentence = _question_itself(question)
+        pattern = _PERCENT_ASKED if only_percent else _SHARE_ASKED
+        percent = percent if percent is not None else pattern.search(sentence) is not None
+        match = _SCALE_NAMED.search(sentence)
+        named = _POWERS[match.group(1)] if match is not None else 0
+        found = _WORD.findall(sentence)
+        words = frozenset([*found, *(word + "s" for word in found), *(word.rstrip("s") for word in found)])
+    if scale == "percent":
+        percent = True
+    elif scale in _POWERS:
+        percent = False
+    return Asked(percent, _POWERS.get(scale or "", 0), named, words)
+
+
+def _question_itself(question: str) -> str:
+    """The sentence with the last question mark, if a whole prompt (with the table in it) came as the question."""
+    if len(question) > 1_000:
+        end = question.rfind("?")
+        end = end + 1 if end >= 0 else len(question)
+        start = max(question.rfind("\n", 0, end - 1), question.rfind(". ", 0, end - 1), end - 500, 0)
+        question = question[start:end]
+    return plain_characters(question).lower()
+
+
+# ---------------------------------------------------------------- comparison
+
+
+class _Answer:
+    """One item of the answer; each of its readings is made when a gold first needs it."""
+
+    __slots__ = ("_date", "_normal", "_quantity", "lower", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text, self.lower = text, collapse(text.lower())
+        self._normal: str | None = None
+        self._quantity: tuple[Quantity | None] | None = None
+        self._date: tuple[Date | None] | None = None
+
+    def normal(self, articles: bool) -> str:
+        if self._normal is None:
+            self._normal = normal_text(self.text, articles)
+        return self._normal
+
+    def quantity(self, units: frozenset[str]) -> Quantity | None:
+        if self._quantity is None:
+            self._quantity = (
+                parse_quantity(self.lower) or (parse_quantity(self.lower, units) if units else None),
+            )
+        return self._quantity[0]
+
+    def date(self) -> Date | None:
+        if self._date is None:
+            self._date = (parse_date(self.lower),)
+        return self._date[0]
+
+
+def _match_all(golds: Sequence[Gold], items: Sequence[str], asked: Asked, rules: Rules) -> bool:
+    """One to one, as multisets: augmenting paths, because rounding makes equality non-transitive."""
+    answers = [_Answer(item) for item in items]
+    if len(golds) == 1:
+        return _equal(golds[0], answers[0], asked, rules)
+    fits = [[at for at, gold in enumerate(golds) if _equal(gold, answer, asked, rules)] for answer in answers]
+    taken: dict[int, int] = {}
+
+    def place(item: int, seen: set[int]) -> bool:
+        for at in fits[item]:
+            if at not in seen:
+                seen.add(at)
+                if at not in taken or place(taken[at], seen):
+                    taken[at] = item
+                    return True
+        return False
+
+    return all(fits) and all(place(item, set()) for item in range(len(items)))
+
+
+def _equal(gold: Gold, answer: _Answer, asked: Asked, rules: Rules) -> bool:
+    if gold.quantity is not None:
+        quantity = answer.quantity(asked.words)
+        return quantity is not None and _same_number(gold.quantity, quantity, asked, rules)
+    normal = answer.normal(rules.articles)
+    if gold.truth is not None:
+        return _truth(normal, rules) is gold.truth
+    return normal == gold.text or (gold.date is not None and answer.date() == gold.date)
+
+
+def _same_number(gold: Quantity, answer: Quantity, asked: Asked, rules: Rules) -> bool:
+    if gold.currency and answer.currency and gold.currency != answer.currency:
+        return False
+    if gold.percent or answer.percent or asked.percent:
+        if answer.scale and (gold.percent or asked.percent):
+            return False
+        shifts = _percent_readings(gold, answer.percent, asked, rules)
+        return any(_same(gold, answer.times_ten_to(shift), rules, 0) for shift in shifts)
+    if gold.scale:
+        return _same(gold, answer, rules, gold.scale)
+    scale = asked.table_scale or asked.named_scale
+    if scale and answer.scale:
+        return _same(gold, answer, rules, scale)
+    # The bare unit of the table or question; written out in full only where the question didn't name the unit.
+    return _same(gold, answer, rules, 0) or (
+        bool(asked.table_scale) and _same(gold, answer, rules, asked.table_scale)
+    )
+
+
+def _same(gold: Quantity, answer: Quantity, rules: Rules, scale: int) -> bool:
+    shifted = gold.times_ten_to(scale - gold.scale) if scale != gold.scale else gold
+    place = rules.gold_exponent + scale if rules.gold_exponent is not None else None
+    return same_amount(shifted, answer, rules.gold_digits, place)
+
+
+def _percent_readings(gold: Quantity, sign: bool, asked: Asked, rules: Rules) -> tuple[int, ...]:
+    """By how many places the answer may be shifted to be compared with the gold: () if `%` has no business here."""
+    if gold.percent:
+        return (0,) if sign or rules.percent != "ratio" else (0, 2)
+    if rules.percent == "ratio":
+        if not sign:
+            return (0, -2) if asked.percent and gold.below(5) else (0,)
+        return (-2,) if gold.below(10) else (0,)
+    if not sign:
+        return (0,)
+    if asked.percent is False:
+        return ()
+    quotient = gold.below(5) and (gold.decimals >= 4 or (gold.decimals == 3 and gold.below(1)))
+    if quotient and rules.percent == "either":
+        return (-2,)
+    # HiTab's evaluator deletes the sign; where its gold is a quotient (six decimals), what the answer says counts too.
+    return (0, -2) if quotient and gold.below(1) else (0,)
+
+
+def _contradicted(after: str, gold: Gold, asked: Asked, rules: Rules) -> bool:
+    """Does the text after the box say "the answer is" another number? Then that one is the last answer."""
+    if gold.quantity is None or "nswer" not in after:
+        return False
+    for line in answer_lines(after):
+        said = _Answer(undress(line.strip("*_ ")))
+        if said.quantity(frozenset()) is not None and not _equal(gold, said, asked, rules):
+            return True
+    return False
+
+
+_HEDGE = re.compile(r"\b(?:or|not|either|neither|maybe|perhaps|possibly)\b|[|;?]", re.IGNORECASE)
+_INJECTION = re.compile(r"__\w+__|ground_truth|\b(?:eval|exec|lambda|import|globals|locals)\b", re.IGNORECASE)
+
+
+def _why_not(found: Found, golds: Sequence[Gold]) -> tuple[Reason, tuple[str, ...]]:
+    shown = found.shown[:2_000]
+    flags: list[str] = []
+    if _INJECTION.search(shown):
+        flags.append("answer_injection")
+    single = len(golds) == 1
+    if single and (_HEDGE.search(shown) or (golds[0].quantity is not None and ", " in shown)):
+        return Reason.AMBIGUOUS_ANSWER, (*flags, "multiple_answers")
+    readable = parse_quantity(collapse(undress(found.contents[-1]).lower()), ("*",)) is not None
+    if single and golds[0].quantity is not None and not readable:
+        return Reason.MALFORMED_ANSWER, tuple(flags)
+    return Reason.NOT_EQUAL, tuple(flags)
