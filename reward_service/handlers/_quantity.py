@@ -63,6 +63,7 @@ _NUMBER = re.compile(
     r"(?P<tail>[^0-9]*)"
 )
 _TAIL = re.compile(r"[a-z][a-z$'.-]*|[%$€£¥₹₩]")
+_IN_MILLIONS = re.compile(r"\bin (?=(?:thousands|millions|billions|trillions)\b)")
 _APPROXIMATELY = re.compile(r"(?:≈|~|approximately |approx\.? |about |around |roughly )\s*")
 
 
@@ -172,7 +173,7 @@ def _suffix(tail: str, opened: bool, units: Collection[str], currency: str) -> _
         if tail.count(")") != 1:
             return None
         tail = tail.replace(")", " ")
-    tail = _PERCENT_PHRASE.sub(" percent ", tail).strip()
+    tail = _IN_MILLIONS.sub("", _PERCENT_PHRASE.sub(" percent ", tail)).strip()
     if tail.startswith("(") and tail.endswith(")"):  # 72 (million)
         tail = tail[1:-1]
     words = _TAIL.findall(tail)

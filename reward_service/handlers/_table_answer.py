@@ -81,7 +81,9 @@ def _last_line(text: str) -> str:
     return said.strip().strip("*_").strip()
 
 
-_HEADINGS = frozenset({"answer", "final answer", "the answer", "the final answer", "the final answer is"})
+_HEADINGS = frozenset(
+    f"{the}{final}answer{verb}" for the in ("", "the ") for final in ("", "final ") for verb in ("", " is")
+)
 
 
 def readings(found: Found, count: int) -> Iterator[list[str]]:
@@ -180,14 +182,15 @@ def undress(text: str) -> str:
     return text
 
 
-_OUTER = "\"'`.,;:!*"
+_OUTER = "\"'`.,;:"
 _AROUND_DASH = re.compile(r" ?- ?")
 _RANGE = re.compile(r"(?<=[0-9]) to (?=[0-9])")
-_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+_ARTICLES = re.compile(r"\bthe\b|^(?:an?)\b(?= )")
 
 
 def normal_text(text: str, articles: bool = False) -> str:
-    """Casefolded, without diacritics, outer quotes and punctuation, articles (if `articles`) and double spaces."""
+    """Casefolded, without diacritics, outer quotes and punctuation, and double spaces; `articles`: without "the"
+    and a leading "a" or "an" (not the A of "Class A")."""
     folded = text.casefold()
     if not folded.isascii():
         folded = "".join(c for c in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(c))

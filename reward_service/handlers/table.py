@@ -247,7 +247,9 @@ def _truth(text: str, rules: Rules) -> bool | None:
 
 _PERCENT_ASKED = re.compile(r"percent|per cent|%")
 _SHARE_ASKED = re.compile(r"percent|per cent|%|proportion|share|rate\b|rates\b|portion|fraction|growth|likel")
-_SCALE_NAMED = re.compile(r"\b(?:in|of|\()\s*(?:\w+\s+of\s+)?(thousand|million|billion)s?\b(?! (?:and|or) )")
+_SCALE_NAMED = re.compile(
+    r"(?:\bin|\bhow many|\()\s*(?:\w+\s+of\s+)?(thousand|million|billion)s?\b(?! (?:and|or) )"
+)
 _WORD = re.compile(r"[a-z]{2,}")
 _POWERS = {"thousand": 3, "million": 6, "billion": 9}
 
