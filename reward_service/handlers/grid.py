@@ -37,6 +37,9 @@ GOLD = "grid of integers `[[1, 0], [0, 2]]`, a list of grids (several test input
 
 _GRID = re.compile(r"\[\[-?\d+(?:,-?\d+)*\](?:,\[-?\d+(?:,-?\d+)*\])*\]")
 _DIGITS = re.compile(r"[\d,;| \t-]+")
+_CODE = re.compile(r"[\w.]{1,24}\(|[ )]\.[A-Za-z]|[*+@] *\d")
+"""Calls, attributes and arithmetic beside a grid: `np.rot90([[…]])`, `[[…]].T` and `[[0]] * 3` are no grids."""
+_ARRAYS = frozenset(("array(", "np.array(", "numpy.array("))
 
 
 class _Gold(NamedTuple):
@@ -144,19 +147,25 @@ def _grids(text: str, marked: bool) -> tuple[list[str], Reason | None]:
     if not text:
         return [], Reason.NO_ANSWER
     if "[" not in text:
-        if "((" in text.replace(" ", "").replace("\n", ""):
+        if "".join(text[:100].split()).startswith("(("):
             text = text.replace("(", "[").replace(")", "]")
         else:
             return _digit_rows(text) if marked else ([], Reason.MALFORMED_ANSWER)
     form = _canonical(text)
-    grids = _GRID.findall(form)
-    around = _GRID.sub(" ", form).replace(",", " ")
+    matches = list(_GRID.finditer(form))
+    grids = [match.group() for match in matches]
     if not grids:
         return [], Reason.NO_ANSWER if form in ("[]", "[[]]") else Reason.MALFORMED_ANSWER
+    around = _GRID.sub(" ", form).replace(",", " ")
+    if len(around) > _PROSE * len(grids):
+        return [], Reason.MALFORMED_ANSWER
     if hedged(around) or "n't" in text:
         return [], Reason.AMBIGUOUS_ANSWER
-    brackets = [character for character in around if character in "[]"]
-    if brackets not in ([], ["[", "]"]) or len(around) > _PROSE * len(grids):
+    if any(code.lstrip() not in _ARRAYS for code in _CODE.findall(around)):
+        return [], Reason.MALFORMED_ANSWER
+    lead, trail = form[: matches[0].start()], form[matches[-1].end() :]
+    brackets = around.count("["), around.count("]"), lead.count("["), trail.count("]")
+    if brackets not in ((0, 0, 0, 0), (1, 1, 1, 1)):
         return [], Reason.MALFORMED_ANSWER
     return grids, None
 

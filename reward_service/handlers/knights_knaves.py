@@ -47,9 +47,8 @@ _NEUTRAL_WORDS = (
     "only unique inhabitant inhabitants character characters person people role roles name following identity "
     "identities everyone everybody assignment while whereas respectively is based on above from by analysis reasoning our here"
 )
-_NEUTRAL = frozenset(_NEUTRAL_WORDS.split())
+_NEUTRAL = dict.fromkeys(_NEUTRAL_WORDS.split(), "")
 _LINKS = frozenset(("is", "are", "was", "be", ":", "=", ">", "→", "|", "-", "as"))
-_ARTICLES = frozenset(("a", "an", "the"))
 _ALL = frozenset(("all", "everyone", "everybody"))
 _RETRACTIONS = frozenset(
     ("wait", "actually", "correction", "opposite", "reverse", "reversed", "swap", "swapped", "wrong", "incorrect",
@@ -64,7 +63,7 @@ _STOPS = frozenset("\n.;!")
 _MARKER = re.compile(r"\bconclusion\b[*_ \t]*(?:[:,：]|$)", re.IGNORECASE | re.MULTILINE)
 _BOX = re.compile(r"\\f?boxed\s*\{")
 _DRESS = str.maketrans(dict.fromkeys('*_`#$"{}[]\\', " "))
-_TOKENS = re.compile(r"[^\W\d_](?:[\w'-]*\w)?|\d+|\n|[^\s\w]")
+_TOKENS = re.compile(r"\(\d{1,3}\)|[^\W\d_](?:[\w'-]*\w)?|\d+|\n|[^\s\w]")
 _GOLD_CLAUSE = re.compile(r"(?:\(?\d+[.)] ?)?([^\W\d_][^,:()]*?) is an? (\w+)")
 
 GOLD = '`"Zoey is a knave, and Oliver is a knight."`, or an object of roles by name `{"Zoey": "knave"}`'
@@ -178,11 +177,12 @@ def _conclusion(response: str) -> tuple[str, tuple[str, ...]]:
 def _read(segment: str, gold: Mapping[str, str]) -> _Read:
     """Who is what, according to the segment. _Ambiguous if it doesn't say one thing."""
     roles = _vocabulary(gold)
+    lookup = _NEUTRAL | dict.fromkeys(roles, "R") | dict.fromkeys(gold, "N")
     found: dict[str, str] = {}
     checks: list[tuple[str, str]] = []
     strangers = False
     for words, explains in _sentences(segment, gold):
-        kinds = [_kind(at, words, gold, roles) for at in range(len(words))]
+        kinds = _kinds(words, lookup)
         named, has_role = "N" in kinds, "R" in kinds
         if not named and not has_role:
             if found and not _RETRACTIONS.isdisjoint(words):
@@ -192,7 +192,7 @@ def _read(segment: str, gold: Mapping[str, str]) -> _Read:
             raise _Ambiguous("a hedge or a negation")
         if not has_role:
             continue
-        sentence = _without_asides([_Word(*pair) for pair in zip(words, kinds, strict=True)])
+        sentence = _without_asides(list(map(_Word, words, kinds)))
         if any(word.kind == "W" and word.text.isalpha() for word in sentence) or explains:
             checks += _adjacent(sentence, roles)
             strangers = strangers or (not named and _stranger(sentence))
@@ -244,12 +244,14 @@ def _doubtful(words: list[str], kinds: list[str]) -> bool:
     )
 
 
-def _kind(at: int, words: list[str], gold: Mapping[str, str], roles: Mapping[str, str]) -> str:
+def _kinds(words: list[str], lookup: Mapping[str, str]) -> list[str]:
     """N for a name, R for a role, "" for what is neutral, W for other words and signs."""
-    text = words[at]
-    if text in gold and not (text in _ARTICLES and at + 1 < len(words) and words[at + 1] in roles):
-        return "N"
-    return "R" if text in roles else "" if text in _NEUTRAL else "W"
+    kinds = [lookup.get(word, "W") for word in words]
+    if lookup["a"] == "N":  # somebody is called A: `B is a knave` is not about A
+        for at, (word, following) in enumerate(pairwise(kinds)):
+            if words[at] == "a" and following == "R" and word == "N":
+                kinds[at] = ""
+    return kinds
 
 
 def _without_asides(sentence: list[_Word]) -> list[_Word]:

@@ -25,7 +25,7 @@ from reward_service.types import Domain, Example, Item, Outcome, Profile, Reason
 MAX_CHARS = 8_000
 """Characters of an answer: a longer one isn't a list of names."""
 
-_ARROWS = re.compile(r"-+>|→|⟶|=>|⇒|\\(?:long)?(?:right)?arrow\b|\\to\b|>")
+_ARROWS = re.compile(r"-+>|→|⟶|=>|⇒|\$?\\(?:(?:long)?rightarrow|to)\b *\$?|>")
 _NUMBER = re.compile(r"\(?(\d{1,3})[.):]\)? ?(?=\D)")
 _BULLET = re.compile(r"[-*•+] +")
 _AND = re.compile(r"^and ", re.IGNORECASE)
@@ -114,12 +114,12 @@ def _names(text: str, found: Answer) -> list[str]:
         raise _Unreadable(Reason.NO_ANSWER)
     for opening, closing in ("[]", "()"):
         start, end = text.find(opening), text.rfind(closing)
-        if 0 <= start < end and (opening == "[" or start == 0):
+        if 0 <= start < end and (opening == "[" or (start == 0 and end == len(text) - 1)):
             inner = text[start + 1 : end]
             if opening in inner or closing in inner or hedged(text[:start] + " " + text[end + 1 :]):
                 raise _Unreadable(Reason.AMBIGUOUS_ANSWER)
             return _items(text[start : end + 1], inner)
-    if not found.closed or (any(mark in text for mark in "[]{}()<=;|") and not _ARROWS.search(text)):
+    if not found.closed:
         raise _Unreadable(Reason.MALFORMED_ANSWER)
     first, _, rest = text.partition(":")
     if rest.strip() and "\n" not in first.strip() and not any(mark in first for mark in ",->"):
@@ -167,6 +167,8 @@ def _cleaned(pieces: Sequence[str]) -> list[str]:
         names.append(peel(_AND.sub("", piece)))
     if not names:
         raise _Unreadable(Reason.NO_ANSWER)
+    if any(mark in name for name in names for mark in "[]{}()<=;|"):
+        raise _Unreadable(Reason.MALFORMED_ANSWER)
     if numbers and numbers != list(range(1, len(names) + 1)):
         raise _Unreadable(Reason.MALFORMED_ANSWER)
     return names
