@@ -45,7 +45,7 @@ _NEUTRAL_WORDS = (
     "a an the so therefore thus hence then and we have find conclude can determine deduce found get that this it "
     "follows final answer conclusion solution result results is are as must be been was both all each also finally "
     "only unique inhabitant inhabitants character characters person people role roles name following identity "
-    "identities everyone everybody assignment while whereas respectively is based on above from by analysis reasoning our here"
+    "identities everyone everybody of them these assignment while whereas respectively is based on above from by analysis reasoning our here"
 )
 _NEUTRAL = dict.fromkeys(_NEUTRAL_WORDS.split(), "")
 _LINKS = frozenset(("is", "are", "was", "be", ":", "=", ">", "→", "|", "-", "as"))

@@ -116,8 +116,11 @@ def _names(text: str, found: Answer) -> list[str]:
         start, end = text.find(opening), text.rfind(closing)
         if 0 <= start < end and (opening == "[" or (start == 0 and end == len(text) - 1)):
             inner = text[start + 1 : end]
-            if opening in inner or closing in inner or hedged(text[:start] + " " + text[end + 1 :]):
+            beside = text[:start] + " " + text[end + 1 :]
+            if opening in inner or closing in inner or hedged(beside):
                 raise _Unreadable(Reason.AMBIGUOUS_ANSWER)
+            if any(mark in beside for mark in "()[]{}"):  # a call, such as sorted([…])
+                raise _Unreadable(Reason.MALFORMED_ANSWER)
             return _items(text[start : end + 1], inner)
     if not found.closed:
         raise _Unreadable(Reason.MALFORMED_ANSWER)

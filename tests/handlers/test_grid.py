@@ -133,7 +133,9 @@ def test_rejects_where_it_stands(response: str) -> None:
     assert judge(response).score == 0.0
 
 
-@pytest.mark.parametrize("response", ["", "I give up", "<answer></answer>", "<answer>[[]]</answer>", "<answer>x</answer>"])
+@pytest.mark.parametrize(
+    "response", ["", "I give up", "<answer></answer>", "<answer>[[]]</answer>", "<answer>x</answer>"]
+)
 @pytest.mark.parametrize("profile", Profile)
 @pytest.mark.parametrize("gold", [[[0]], [[0, 0], [0, 0]]])
 def test_nothing_is_ever_a_blank_grid(response: str, profile: Profile, gold: Any) -> None:
@@ -153,7 +155,11 @@ def test_nothing_is_ever_a_blank_grid(response: str, profile: Profile, gold: Any
         (TWO, "[[3, 0], [0, 3]] [[1], [2], [4]] [[1]]", False),
         (TWO, '[{"attempt_1": [[3, 0], [0, 3]]}, {"attempt_1": [[1], [2], [4]]}]', True),
         (TWO, '[{"attempt_1": [[3, 0], [0, 3]]}, {"attempt_1": [[1]], "attempt_2": [[1], [2], [4]]}]', False),
-        (ATTEMPTS, '[{"attempt_1": [[9]], "attempt_2": [[3, 0], [0, 3]]}, {"attempt_1": [[1], [2], [4]]}]', True),
+        (
+            ATTEMPTS,
+            '[{"attempt_1": [[9]], "attempt_2": [[3, 0], [0, 3]]}, {"attempt_1": [[1], [2], [4]]}]',
+            True,
+        ),
         (ATTEMPTS, '[{"attempt_1": [[9]], "attempt_2": [[3, 0], [0, 3]]}, {"attempt_1": [[1], [2]]}]', False),
         (ATTEMPTS, '{"attempt_1": [[3, 0], [0, 3]], "attempt_2": [[1], [2], [4]]}', False),
         (ATTEMPTS, "[[[3, 0], [0, 3]], [[1], [2], [4]]]", True),
@@ -213,7 +219,9 @@ def test_equal_exactly_when_the_cells_are(gold: list[list[int]], grid: list[list
         assert judge(f"<answer>{answer}</answer>", grid).correct is True
 
 
-@given(st.text(max_size=80) | st.text("[](),0123456789 .\n-'\"{}", max_size=80), st.sampled_from(list(Profile)))
+@given(
+    st.text(max_size=80) | st.text("[](),0123456789 .\n-'\"{}", max_size=80), st.sampled_from(list(Profile))
+)
 def test_any_text_is_judged_and_always_alike(text: str, profile: Profile) -> None:
     for gold in (GOLD, TWO, ATTEMPTS):
         outcome = judge(f"<answer>{text}</answer>", gold, profile)

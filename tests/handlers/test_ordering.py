@@ -93,7 +93,7 @@ def test_accepts_where_it_stands(response: str) -> None:
         ("", Reason.NO_ANSWER),
         ("__import__('os').system('true')", Reason.MALFORMED_ANSWER),
         ("[x for x in target]", Reason.NOT_EQUAL),
-        ("sorted(['Nora', 'liam'])", Reason.NOT_EQUAL),
+        ("list(['Nora', 'liam', 'sea lion', 'Ivo'])", Reason.MALFORMED_ANSWER),
     ],
 )
 def test_rejects(answer: str, reason: Reason) -> None:
@@ -124,7 +124,9 @@ def test_other_ground_truth_forms(gold: Any) -> None:
     assert judge("<answer>[b, a]</answer>", gold).correct is False
 
 
-@pytest.mark.parametrize("gold", [None, "", [], {}, [None], ["a", 1.5], ["a", ["b"]], 3, True, [""], "[a", [True]])
+@pytest.mark.parametrize(
+    "gold", [None, "", [], {}, [None], ["a", 1.5], ["a", ["b"]], 3, True, [""], "[a", [True]]
+)
 @pytest.mark.parametrize("profile", Profile)
 def test_malformed_ground_truth(gold: Any, profile: Profile) -> None:
     outcome = judge("<answer>[a]</answer>", gold, profile)
@@ -154,11 +156,19 @@ def test_any_text_is_judged_and_always_alike(text: str, profile: Profile) -> Non
     assert outcome == judge(f"<answer>{text}</answer>", profile=profile)
 
 
-NAMES = st.lists(st.from_regex(r"[a-z]{1,6}( [a-z]{1,6})?", fullmatch=True), min_size=2, max_size=7, unique=True)
+NAMES = st.lists(
+    st.from_regex(r"[a-z]{1,6}( [a-z]{1,6})?", fullmatch=True), min_size=2, max_size=7, unique=True
+)
 
 
 @given(NAMES.flatmap(lambda names: st.tuples(st.just(names), st.permutations(names))))
 def test_equal_exactly_when_the_order_is(case: tuple[list[str], list[str]]) -> None:
     gold, names = case
-    for answer in (json.dumps(names), repr(names), f"[{', '.join(names)}]", "\n".join(names), " -> ".join(names)):
+    for answer in (
+        json.dumps(names),
+        repr(names),
+        f"[{', '.join(names)}]",
+        "\n".join(names),
+        " -> ".join(names),
+    ):
         assert judge(f"<answer>{answer}</answer>", gold).correct is (gold == names)
