@@ -1,7 +1,7 @@
 """What a written number or date says, exactly. Shared by the handlers that compare table answers.
 
-What is decided here: the grammar. A text is a number only if *all* of it is sign, accounting parentheses,
-currency, digits (grouped `1,234` or `1 234`, never `1,23`), decimals, a power of ten, `%`, a scale word and a unit; whatever
+What is decided here: the grammar. A text is a number only if *all* of it is sign, accounting parentheses, currency,
+digits (grouped `1,234` or `1 234`, never `1,23`), decimals, a power of ten, `%`, a scale word and a unit; whatever
 else is left over ("or", "not", "+ 1", a second number) makes it no number. Nothing is evaluated. A number is
 kept as `mantissa * 10**exponent`, because percent signs and scale words are powers of ten too: all comparisons
 are exact and in integers.

@@ -1,9 +1,10 @@
 r"""Where the answer to a table question is in a response, and what it says without its dress.
 
-What is decided here: the answer is the last closed box after `</think>`, or a run of boxes with nothing but commas between them
-(`\boxed{93.7}, \boxed{86.9}`). A box that never closes is no answer, and neither is an empty one. Only a response without
-any box may give its answer in its last line, after "the answer is" or "Final answer:"; the rest of the text is
-never searched. And how a list may be written: `|`, JSON, bullets, `;`, commas, "and" (`reference/domains.md` §2).
+What is decided here: the answer is the last closed box after `</think>`, or a run of boxes with nothing but commas
+between them (`\boxed{93.7}, \boxed{86.9}`). A box that never closes is no answer, and neither is an empty one. Only a
+response without any box may give its answer in its last line, after "the answer is" or "Final answer:"; the rest of
+the text is never searched. And how a list may be written: `|`, JSON, bullets, `;`, commas, "and"
+(`reference/domains.md` §2).
 """
 
 from __future__ import annotations
@@ -86,8 +87,9 @@ _HEADINGS = frozenset(
 )
 
 
-def readings(found: Found, count: int) -> Iterator[list[str]]:
-    """Every way to read the answer as `count` items; the separators that a model uses, surest first."""
+def readings(found: Found, golds: Sequence[str]) -> Iterator[list[str]]:
+    """Every way to read the answer as so many items as there are golds (in normal text), surest first."""
+    count = len(golds)
     contents = found.contents
     if len(contents) > 1:
         items = [undress(content) for content in contents]
@@ -113,11 +115,27 @@ def readings(found: Found, count: int) -> Iterator[list[str]]:
         items = [undress(_BULLET.sub("", item)) for item in items if item.strip()]
         if len(items) == count:
             yield items
+    if any(_COMMA_AND.search(gold) for gold in golds):
+        yield from _around(golds, whole)
+
+
+def _around(golds: Sequence[str], text: str) -> Iterator[list[str]]:
+    """Items that hold commas themselves ("Oslo, Norway, Rome"): they are set aside before the rest is split."""
+    text = normal_text(text)
+    if "\0" in text:
+        return
+    aside = sorted((gold for gold in golds if _COMMA_AND.search(gold)), key=len, reverse=True)
+    for number, gold in enumerate(aside):
+        text = text.replace(gold, f"\0{number}\0", 1)
+    for separator in (_COMMA_SPACE, _COMMA_AND):
+        items = [item for item in separator.split(text) if item]
+        if len(items) == len(golds):
+            yield [aside[int(item[1:-1])] if item[0] == item[-1] == "\0" else item for item in items]
 
 
 _BULLET = re.compile(r"^\s*(?:[-*•]|[0-9]{1,3}[.)])\s+")
 _COMMA_SPACE = re.compile(r",\s+")
-_COMMA_AND = re.compile(r",\s+(?:and\s+|&\s+)?|\s+and\s+|\s+&\s+")
+_COMMA_AND = re.compile(r",\s+(?:(?:and|&)\s+)?|\s+(?:and|&)\s+")
 
 
 def _splits(text: str) -> Iterator[list[str]]:

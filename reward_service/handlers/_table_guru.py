@@ -1,11 +1,12 @@
 """The published Reasoning360 verdict on table answers, where it is deterministic and safe.
 
-What is decided here: what of the published scorer is kept. Facts (`reference/guru.md` §2a, §5.2): the whole text in lower case, the
-part after the last `</think>`, the last box or else the whole text; a number when both sides evaluate to one, equal within a
-relative 1e-3 of the gold, of its hundredfold or its hundredth (`%` divides by a hundred); otherwise strings without
-`\\text{…}` (contents too), `$`, `,` and runs of blanks; and `|` a sorted multiset.
+What is decided here: what of the published scorer is kept. Facts (`reference/guru.md` §2a, §5.2): the whole text in
+lower case, the part after the last `</think>`, the last box or else the whole text; a number when both sides evaluate
+to one, equal within a relative 1e-3 of the gold, of its hundredfold or its hundredth (`%` divides by a hundred);
+otherwise strings without `\\text{…}` (contents too), `$`, `,` and runs of blanks; and `|` a sorted multiset.
 Left out: `eval` of the answer. Its place takes arithmetic on literals of at most 200 characters; what only an
-evaluation could pay (names, calls, attribute access, huge powers) is text here. An empty answer is never paid.
+evaluation could pay (names, calls, attribute access, bitwise `|`) is text here. TAT-QA, WTQ and TableBench were never
+Guru sources; they are judged alike, from their golds as they stand. An empty answer is never paid.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ def _apply(a: float, operator: ast.operator, b: float) -> float | None:
             return a * b
         case ast.Div():
             return a / b
-        case ast.Pow() if abs(b) <= 64:
-            power = a**b
+        case ast.Pow():
+            power = a**b  # of floats: overflows at once
             return power if isinstance(power, float) else None
     return None

@@ -5,15 +5,15 @@ scale word or a missing scale word means for each data set. Numbers are read by 
 else: no evaluation, no arithmetic, no blanket tolerance.
 
 Where the rules come from
-- whole numbers are exact (a year that is off by one is wrong); decimals agree when the finer rounds to the coarser, and a coarser
-  answer has at least three significant digits (`reference/domains.md` §2). TAT-QA rounds its golds to two places
-  (its evaluator), FinQA and MultiHiertt theirs to five and often fewer.
+- whole numbers are exact (a year that is off by one is wrong); decimals agree when the finer rounds to the coarser,
+  and a coarser answer has at least three significant digits (`reference/domains.md` §2). TAT-QA rounds its golds to
+  two places (its evaluator), FinQA and MultiHiertt theirs to five and often fewer.
 - percent: HiTab's evaluator deletes `%`, TAT-QA's has a `percent` scale: their golds are percent points, and `52.1`,
   `52.1%` and `52.1 percent` are equal. FinQA's golds are ratios: `10.5%` is 0.105, and a bare 10.5 is accepted only
   when the question asks for a percentage. A MultiHiertt gold is a ratio when it looks like a quotient. `%` where
   nothing about percent was asked is wrong.
-- scale: with TAT-QA's `scale` known, `1,234 thousand`, `1,234,000` and (our choice) the bare table unit `1,234` are right and another
-  scale word is wrong. A gold that is written with its scale word (`$14.8 billion`) needs one.
+- scale: with TAT-QA's `scale` known, `1,234 thousand`, `1,234,000` and (our choice) the bare table unit `1,234` are
+  right and another scale word is wrong. A gold that is written with its scale word (`$14.8 billion`) needs one.
 - lists are multisets, matched one to one (WTQ, TAT-QA and the published scorer are unordered; HiTab's own
   evaluator orders, but its question never says how).
 - extraction: the last closed box after `</think>`; without any box only a last line that says "the answer is …".
@@ -43,15 +43,16 @@ from reward_service.registry import Source, handler
 from reward_service.types import Domain, Example, Item, Outcome, Profile, Reason, accept, malformed, reject
 
 MAX_ANSWER = 4_000
+MAX_GOLD = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What one data set means by its golds.
 
-    percent: a number without a sign is in `points`, a `ratio`, or `either` (a quotient is a ratio). gold_digits: significant digits
-    from which a gold stands for everything that rounds to it. gold_exponent: the place it is rounded to. commas:
-    one string holds a list, joined by ", ". articles: a, an and the don't count. truth: the label is 0 or 1.
+    percent: a number without a sign is in `points`, a `ratio`, or `either` (a quotient is a ratio). gold_digits: the
+    significant digits from which a gold stands for everything that rounds to it. gold_exponent: the place it is
+    rounded to. commas: one string holds a list, joined by ", ". articles: they don't count. truth: the label is 0 or 1.
     """
 
     percent: str = "points"
@@ -157,7 +158,9 @@ def plan(item: Item) -> Outcome:
     shown = found.shown
     if len(shown) > MAX_ANSWER + 2 * sum(map(len, texts)):
         return reject(Reason.MALFORMED_ANSWER, flags=("oversized_answer",), message="the answer is too long")
-    equal = any(_match_all(golds, items, asked, rules) for items in readings(found, len(golds)))
+    equal = any(
+        _match_all(golds, items, asked, rules) for items in readings(found, [gold.text for gold in golds])
+    )
     if equal and len(golds) == 1 and _contradicted(found.after, golds[0], asked, rules):
         return reject(Reason.AMBIGUOUS_ANSWER, shown, flags=("multiple_answers",))
     trace = {"golds": [repr(gold) for gold in golds], "asked": repr(asked)} if item.explain else {}
@@ -190,8 +193,12 @@ def _gold_texts(value: Any) -> tuple[str, ...] | None:
     return tuple(texts) if 0 < len(texts) <= MAX_ITEMS else None
 
 
-@lru_cache(maxsize=8192)
 def _split_gold(text: str) -> tuple[str, ...] | None:
+    return _split(text) if len(text) <= MAX_GOLD else None
+
+
+@lru_cache(maxsize=4096)
+def _split(text: str) -> tuple[str, ...] | None:
     text = text.strip()
     if text.startswith("[") and text.endswith("]"):
         try:
@@ -204,7 +211,7 @@ def _split_gold(text: str) -> tuple[str, ...] | None:
     return parts if all(parts) and len(parts) <= MAX_ITEMS else None
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=4096)
 def _golds(texts: tuple[str, ...], rules: Rules) -> tuple[Gold, ...]:
     return tuple(_gold(text, rules) for text in (_comma_list(texts) if rules.commas else texts))
 
@@ -257,7 +264,7 @@ _POWERS = {"thousand": 3, "million": 6, "billion": 9}
 def _context(extra: Mapping[str, Any], rules: Rules) -> Asked:
     question, scale, percent = extra.get("question"), extra.get("scale"), extra.get("percent_question")
     return _asked(
-        question if isinstance(question, str) else None,
+        _question_itself(question) if isinstance(question, str) else None,
         scale.strip().lower() if isinstance(scale, str) else None,
         percent if isinstance(percent, bool) else None,
         rules.percent == "ratio",
@@ -268,7 +275,7 @@ def _context(extra: Mapping[str, Any], rules: Rules) -> Asked:
 def _asked(question: str | None, scale: str | None, percent: bool | None, only_percent: bool) -> Asked:
     named, words = 0, frozenset[str]()
     if question is not None:
-        sentence = _question_itself(question)
+        sentence = plain_characters(question).lower()
         pattern = _PERCENT_ASKED if only_percent else _SHARE_ASKED
         percent = percent if percent is not None else pattern.search(sentence) is not None
         match = _SCALE_NAMED.search(sentence)
@@ -289,7 +296,7 @@ def _question_itself(question: str) -> str:
         end = end + 1 if end >= 0 else len(question)
         start = max(question.rfind("\n", 0, end - 1), question.rfind(". ", 0, end - 1), end - 500, 0)
         question = question[start:end]
-    return plain_characters(question).lower()
+    return question
 
 
 # ---------------------------------------------------------------- comparison
@@ -368,9 +375,7 @@ def _same_number(gold: Quantity, answer: Quantity, asked: Asked, rules: Rules) -
     if scale and answer.scale:
         return _same(gold, answer, rules, scale)
     # The bare unit of the table or question; written out in full only where the question didn't name the unit.
-    return _same(gold, answer, rules, 0) or (
-        bool(asked.table_scale) and _same(gold, answer, rules, asked.table_scale)
-    )
+    return _same(gold, answer, rules, 0) or _same(gold, answer, rules, asked.table_scale)
 
 
 def _same(gold: Quantity, answer: Quantity, rules: Rules, scale: int) -> bool:
@@ -385,7 +390,7 @@ def _percent_readings(gold: Quantity, sign: bool, asked: Asked, rules: Rules) ->
         return (0,) if sign or rules.percent != "ratio" else (0, 2)
     if rules.percent == "ratio":
         if not sign:
-            return (0, -2) if asked.percent and gold.below(5) else (0,)
+            return (0, -2) if gold.below(5) else (0,)  # the question asks for a percentage
         return (-2,) if gold.below(10) else (0,)
     if not sign:
         return (0,)
