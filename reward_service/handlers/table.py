@@ -23,44 +23,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
-from reward_service.handlers._literal import LiteralError, parse_literal
 from reward_service.handlers._quantity import Date, Quantity, parse_date, parse_quantity, same_amount
-from reward_service.handlers._table_answer import (
-    MAX_ITEMS,
-    Found,
-    find_answer,
-    normal_text,
-    readings,
-    undress,
+from reward_service.handlers._table_answer import Found, find_answer, normal_text, readings, undress
+from reward_service.handlers._table_gold import (
+    Asked,
+    Gold,
+    Rules,
+    comma_list,
+    gold_texts,
+    parsed_golds,
+    truth_of,
+    what_is_asked,
 )
 from reward_service.handlers._table_guru import published_verdict
-from reward_service.handlers._text import answer_lines, collapse, plain_characters
+from reward_service.handlers._text import answer_lines, collapse
 from reward_service.registry import Source, handler
 from reward_service.types import Domain, Example, Item, Outcome, Profile, Reason, accept, malformed, reject
 
 MAX_ANSWER = 4_000
-MAX_GOLD = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What one data set means by its golds.
-
-    percent: a number without a sign is in `points`, a `ratio`, or `either` (a quotient is a ratio). gold_digits: the
-    significant digits from which a gold stands for everything that rounds to it. gold_exponent: the place it is
-    rounded to. commas: one string holds a list, joined by ", ". articles: they don't count. truth: the label is 0 or 1.
-    """
-
-    percent: str = "points"
-    gold_digits: int = 3
-    gold_exponent: int | None = None
-    commas: bool = False
-    articles: bool = False
-    truth: bool = False
 
 
 RULES: Mapping[str, Rules] = {
@@ -73,27 +54,6 @@ RULES: Mapping[str, Rules] = {
     "table__tabfact": Rules(truth=True),
 }
 _OTHERWISE = Rules()
-
-
-@dataclass(frozen=True, slots=True)
-class Gold:
-    """One expected value: its normal text, and what else it is."""
-
-    text: str
-    truth: bool | None
-    quantity: Quantity | None
-    date: Date | None
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is known about the question: is a percentage asked for (None: unknown), the scale of the table and the
-    scale that the question names (powers of ten), and the words that may follow a number as its unit."""
-
-    percent: bool | None
-    table_scale: int = 0
-    named_scale: int = 0
-    words: frozenset[str] = frozenset()
 
 
 def _sources() -> list[Source]:
@@ -143,15 +103,15 @@ def _sources() -> list[Source]:
 def plan(item: Item) -> Outcome:
     """The boxed value equals the gold: as number, date, text, yes/no or as a list without order."""
     rules = RULES.get(item.data_source, _OTHERWISE)
-    texts = _gold_texts(item.ground_truth)
+    texts = gold_texts(item.ground_truth)
     if texts is None:
         return malformed(
             "the ground truth must be a string, a number, a boolean or a list of these, not empty"
         )
     if item.profile is Profile.GURU:
-        return published_verdict(item.response, _comma_list(texts) if rules.commas else texts)
-    golds = _golds(texts, rules)
-    asked = _context(item.extra_info, rules)
+        return published_verdict(item.response, comma_list(texts) if rules.commas else texts)
+    golds = parsed_golds(texts, rules)
+    asked = what_is_asked(item.extra_info, rules)
     found = find_answer(item.response)
     if isinstance(found, Reason):
         return reject(found, flags=("multiple_answers",) if found is Reason.AMBIGUOUS_ANSWER else ())
@@ -168,135 +128,6 @@ def plan(item: Item) -> Outcome:
         return accept(shown, trace=trace)
     reason, flags = _why_not(found, golds)
     return reject(reason, shown, flags=flags, trace=trace)
-
-
-# ---------------------------------------------------------------- ground truth
-
-
-def _gold_texts(value: Any) -> tuple[str, ...] | None:
-    """The gold's values as strings, or None if there are none. Lists may come as JSON in a string."""
-    if isinstance(value, str):
-        return _split_gold(value)
-    values = value if isinstance(value, list) else [value]
-    texts: list[str] = []
-    for one in values:
-        if isinstance(one, bool):
-            texts.append("yes" if one else "no")
-        elif isinstance(one, int | float) and one == one and abs(one) < 1e300:
-            texts.append(repr(one))
-        elif isinstance(one, str) and one.strip():
-            texts.append(one)
-        else:
-            return None
-    if len(texts) == 1 and isinstance(values[0], str):
-        return _split_gold(texts[0])
-    return tuple(texts) if 0 < len(texts) <= MAX_ITEMS else None
-
-
-def _split_gold(text: str) -> tuple[str, ...] | None:
-    return _split(text) if len(text) <= MAX_GOLD else None
-
-
-@lru_cache(maxsize=4096)
-def _split(text: str) -> tuple[str, ...] | None:
-    text = text.strip()
-    if text.startswith("[") and text.endswith("]"):
-        try:
-            values = parse_literal(text)
-        except LiteralError:
-            values = None
-        if isinstance(values, list) and values and not any(isinstance(one, list | dict) for one in values):
-            return _gold_texts([one if not isinstance(one, str) else one.replace("|", "∣") for one in values])
-    parts = tuple(part.strip() for part in text.split("|"))
-    return parts if all(parts) and len(parts) <= MAX_ITEMS else None
-
-
-@lru_cache(maxsize=4096)
-def _golds(texts: tuple[str, ...], rules: Rules) -> tuple[Gold, ...]:
-    return tuple(_gold(text, rules) for text in (_comma_list(texts) if rules.commas else texts))
-
-
-def _comma_list(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """TableBench's `spain, france` as two values; `June 28, 1998` stays one."""
-    if len(texts) > 1 or parse_date(collapse(texts[0].lower())) is not None:
-        return texts
-    return tuple(part for part in texts[0].split(", ") if part.strip()) or texts
-
-
-def _gold(text: str, rules: Rules) -> Gold:
-    undressed = undress(text)
-    normal = normal_text(undressed, rules.articles)
-    lower = undressed.lower()
-    truth = _truth(normal, rules)
-    if truth is not None:
-        return Gold(normal, truth, None, None)
-    quantity = parse_quantity(lower) if lower not in _NUMBER_WORDS_AS_TEXT else None
-    return Gold(normal, None, quantity, None if quantity else parse_date(lower))
-
-
-_NUMBER_WORDS_AS_TEXT = frozenset({"one", "two", "ten"})
-"""As golds these are more often a title or a name; an answer that writes them is still read as a number."""
-
-_TRUE = frozenset({"yes", "true"})
-_FALSE = frozenset({"no", "false"})
-_ENTAILED = _TRUE | {"entailed", "entails", "supported", "supports", "1", "1.0"}
-_REFUTED = _FALSE | {"refuted", "refutes", "0", "0.0"}
-
-
-def _truth(text: str, rules: Rules) -> bool | None:
-    if text in (_ENTAILED if rules.truth else _TRUE):
-        return True
-    return False if text in (_REFUTED if rules.truth else _FALSE) else None
-
-
-# ---------------------------------------------------------------- question
-
-
-_PERCENT_ASKED = re.compile(r"percent|per cent|%")
-_SHARE_ASKED = re.compile(r"percent|per cent|%|proportion|share|rate\b|rates\b|portion|fraction|growth|likel")
-_SCALE_NAMED = re.compile(
-    r"(?:\bin|\bhow many|\()\s*(?:\w+\s+of\s+)?(thousand|million|billion)s?\b(?! (?:and|or) )"
-)
-_WORD = re.compile(r"[a-z]{2,}")
-_POWERS = {"thousand": 3, "million": 6, "billion": 9}
-
-
-def _context(extra: Mapping[str, Any], rules: Rules) -> Asked:
-    question, scale, percent = extra.get("question"), extra.get("scale"), extra.get("percent_question")
-    return _asked(
-        _question_itself(question) if isinstance(question, str) else None,
-        scale.strip().lower() if isinstance(scale, str) else None,
-        percent if isinstance(percent, bool) else None,
-        rules.percent == "ratio",
-    )
-
-
-@lru_cache(maxsize=4096)
-def _asked(question: str | None, scale: str | None, percent: bool | None, only_percent: bool) -> Asked:
-    named, words = 0, frozenset[str]()
-    if question is not None:
-        sentence = plain_characters(question).lower()
-        pattern = _PERCENT_ASKED if only_percent else _SHARE_ASKED
-        percent = percent if percent is not None else pattern.search(sentence) is not None
-        match = _SCALE_NAMED.search(sentence)
-        named = _POWERS[match.group(1)] if match is not None else 0
-        found = _WORD.findall(sentence)
-        words = frozenset([*found, *(word + "s" for word in found), *(word.rstrip("s") for word in found)])
-    if scale == "percent":
-        percent = True
-    elif scale in _POWERS:
-        percent = False
-    return Asked(percent, _POWERS.get(scale or "", 0), named, words)
-
-
-def _question_itself(question: str) -> str:
-    """The sentence with the last question mark, if a whole prompt (with the table in it) came as the question."""
-    if len(question) > 1_000:
-        end = question.rfind("?")
-        end = end + 1 if end >= 0 else len(question)
-        start = max(question.rfind("\n", 0, end - 1), question.rfind(". ", 0, end - 1), end - 500, 0)
-        question = question[start:end]
-    return question
 
 
 # ---------------------------------------------------------------- comparison
@@ -357,7 +188,7 @@ def _equal(gold: Gold, answer: _Answer, asked: Asked, rules: Rules) -> bool:
         return quantity is not None and _same_number(gold.quantity, quantity, asked, rules)
     normal = answer.normal(rules.articles)
     if gold.truth is not None:
-        return _truth(normal, rules) is gold.truth
+        return truth_of(normal, rules) is gold.truth
     return normal == gold.text or (gold.date is not None and answer.date() == gold.date)
 
 

@@ -352,6 +352,10 @@ def test_malformed_ground_truth_is_an_error(gold: Any, profile: Profile) -> None
         assert outcome.reason is Reason.MALFORMED_GROUND_TRUTH and outcome.score is None
 
 
+def test_a_gold_that_is_too_long_is_an_error() -> None:
+    assert judge(say("x"), "x" * 30_000).reason is Reason.MALFORMED_GROUND_TRUTH
+
+
 def test_golds_of_any_json_type() -> None:
     assert right("5", 5) and right("5", 5.0) and right("5", [5]) and right("5", "[5.0]") and right("5", ["5"])
     assert right("93.7|86.9", [93.7, 86.9]) and right("0.3", 0.1 + 0.2)

@@ -183,6 +183,30 @@ def test_missing_values_are_empty_cells() -> None:
     assert not judge("a,b\n1,0\n2,x", "a,b\n1,\n2,x").correct
 
 
+@every_format
+def test_one_column(form: str) -> None:
+    rows = [["Rome"], [""], ["1,285"], ["---"], ["-"]]
+    gold = written(form, ["City"], rows)
+    assert judge(gold, gold, format=form).correct
+    for at in range(len(rows)):
+        assert not judge(
+            written(form, ["City"], [*rows[:at], ["x"], *rows[at + 1 :]]), gold, format=form
+        ).correct
+
+
+@every_format
+def test_one_row(form: str) -> None:
+    gold = written(form, rows=ROWS[:1])
+    assert judge(gold, gold).correct and not judge(written(form, rows=ROWS[1:2]), gold).correct
+
+
+@every_format
+def test_a_row_of_empty_cells_does_not_end_the_table(form: str) -> None:
+    rows = [ROWS[0], [""] * 4, ROWS[1]]
+    assert judge(written(form, rows=rows), written(form, rows=rows)).correct
+    assert not judge(written(form, rows=[*rows[:2], ROWS[2]]), written(form, rows=rows)).correct
+
+
 def test_markdown_in_its_variants() -> None:
     gold = "| a | b |\n|:---|---:|\n| 1 | 2 |"
     for text in (
