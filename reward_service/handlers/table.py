@@ -195,8 +195,9 @@ def _equal(gold: Gold, answer: _Answer, asked: Asked, rules: Rules) -> bool:
 def _same_number(gold: Quantity, answer: Quantity, asked: Asked, rules: Rules) -> bool:
     if gold.currency and answer.currency and gold.currency != answer.currency:
         return False
-    if gold.percent or answer.percent or asked.percent:
-        if answer.scale and (gold.percent or asked.percent):
+    scaled = bool(gold.scale or answer.scale)
+    if gold.percent or answer.percent or (asked.percent and rules.percent == "ratio" and not scaled):
+        if scaled:
             return False
         shifts = _percent_readings(gold, answer.percent, asked, rules)
         return any(_same(gold, answer.times_ten_to(shift), rules, 0) for shift in shifts)

@@ -1,13 +1,13 @@
 """Whole tables: a table that was to be written in another format (LiveBench tablereformat).
 
-What is decided here: the answer is parsed in the format of the gold (or in the declared `format`), and no other; columns
-are aligned by their names, so their order doesn't count; rows are compared by position, unless `row_order` is
-false; a cell is equal as text (case counts: it was to be copied) or as the same number (`1956.0` is `1956`). One cell, one row or
-one name off is wrong; the share of equal cells is reported as `cell_f1`, and never paid.
+What is decided here: the answer is parsed in the format of the gold (or in the declared `format`), and no other;
+columns are aligned by their names, so their order doesn't count; rows are compared by position, unless `row_order` is
+false; a cell is equal as text (case counts: it was to be copied) or as the same plain decimal (`1956.0` is `1956`).
+One cell, one row or one name off is wrong; the share of equal cells is reported as `cell_f1`, and never paid.
 
-Sources: `reference/domains.md` §1.1 and §2 (LiveBench's `table_process_results`: same columns as sets, same number of rows, cells by position).
-Where the table is: the last `<solution>`, else the last code fence, else the text itself; prose around it is left
-out. The published Reasoning360 scorer raises on every row, so both profiles judge alike.
+Sources: `reference/domains.md` §1.1 and §2 (LiveBench's own rule: same columns as sets, same number of rows, cells by
+position). Where the table is: the last `<solution>`, else the last code fence, else the text itself; prose around it
+is left out. The published Reasoning360 scorer raises on every row, so both profiles judge alike.
 """
 
 from __future__ import annotations
