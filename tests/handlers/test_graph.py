@@ -107,6 +107,8 @@ def test_malformed_ground_truth(gold: Any, profile: Profile) -> None:
         ("<answer>x</answer> <answer>kvorp</answer>", True),
         ("<answer>\nkvorp\n</answer>", False),
         ("<answer>kvorp.</answer>", False),
+        ("<answer>kvörp</answer>", False),
+        ("<answer>kv0rp</answer>", False),
         ("\\boxed{kvorp}", False),
         ("<Answer>kvorp</Answer>", False),
     ],
@@ -133,3 +135,11 @@ def test_any_text_is_judged_and_always_alike(text: str, profile: Profile) -> Non
 def test_equal_exactly_when_the_names_are(gold: str, other: str) -> None:
     for profile in Profile:
         assert judge(f"<answer> {other} </answer>", gold, profile).correct is (gold == other)
+
+
+def test_the_trace_is_filled_in_only_when_asked_for() -> None:
+    route = load().route(SOURCE)
+    assert route is not None
+    asked = route.handler.plan(Item(SOURCE, "<answer>x</answer>", "kvorp", {}, source=SOURCE, explain=True))
+    assert asked.trace["gold"] == "kvorp"
+    assert not judge("<answer>x</answer>").trace

@@ -103,6 +103,7 @@ def test_accepts_where_it_stands(response: str) -> None:
         ("[[3, 0, 1], [0, 5, 0]] * 2", Reason.MALFORMED_ANSWER),
         ("[[3, 0, 1], [0, 5, 0]][::-1]", Reason.MALFORMED_ANSWER),
         ("np.zeros((2, 3))", Reason.MALFORMED_ANSWER),
+        ("Word " * 200 + "[[3, 0, 1], [0, 5, 0]]", Reason.MALFORMED_ANSWER),
         ("[[]]", Reason.NO_ANSWER),
         ("[]", Reason.NO_ANSWER),
         ("", Reason.NO_ANSWER),
@@ -122,6 +123,7 @@ def test_rejects(answer: str, reason: Reason) -> None:
         "<answer>[[3, 0, 1], [0, 5, 0]]</answer> no: <answer>[[1]]</answer>",
         "[[3, 0, 1], [0, 5, 0]]\nNo, wait: [[3, 0, 1], [0, 5, 5]]",
         "[[3, 0, 1], [0, 5, 0]]\nNo, that is wrong.",
+        "Not [[3, 0, 1], [0, 5, 0]]",
         "Either [[1]] or [[3, 0, 1], [0, 5, 0]]",
         "[[3, 0, 1], [0, 5, 0]] then [[3.5, 0, 1]",
         "<think>[[3, 0, 1], [0, 5, 0]]",
@@ -167,6 +169,9 @@ def test_nothing_is_ever_a_blank_grid(response: str, profile: Profile, gold: Any
         ({"output": GOLD, "attempts": 2}, '{"attempt_1": [[3.0, 0, 1], [0, 5, 0]]}', False),
         ({"output": GOLD, "attempts": 2}, '{"attempt_1": [[1]], "attempt_3": [[3, 0, 1], [0, 5, 0]]}', False),
         ({"output": GOLD, "attempts": 2}, '{"attempt_1": [[1]], "attempt_1": [[3, 0, 1], [0, 5, 0]]}', False),
+        (ATTEMPTS, '[5, "attempt"]', False),
+        (ATTEMPTS, '["attempt_1"]', False),
+        (ATTEMPTS, "attempt 1: [[3, 0]", False),
         ({"output": GOLD}, "[[3, 0, 1], [0, 5, 0]]", True),
         (json.dumps(GOLD), "[[3, 0, 1], [0, 5, 0]]", True),
         ([GOLD], "[[3, 0, 1], [0, 5, 0]]", True),
@@ -199,6 +204,8 @@ def test_malformed_ground_truth(gold: Any, profile: Profile) -> None:
         ("[[3, 0, 1], [0, 5]]", False),
         ("3 0 1\n0 5 0", False),
         ("[[1e400, 0, 1], [0, 5, 0]]", False),
+        ("3, 0, 1], [0, 5, 0]]", False),
+        ("[[3, 0, 1], [0, 5, 0]" + " " * 200_000 + "]]", False),
     ],
 )
 def test_guru_is_the_published_rule(answer: str, right: bool) -> None:
@@ -228,3 +235,11 @@ def test_any_text_is_judged_and_always_alike(text: str, profile: Profile) -> Non
         assert outcome.status is Status.SCORED
         assert outcome == judge(f"<answer>{text}</answer>", gold, profile)
         assert judge(text, gold, profile).status is Status.SCORED
+
+
+def test_the_trace_is_filled_in_only_when_asked_for() -> None:
+    route = load().route(SOURCE)
+    assert route is not None
+    asked = route.handler.plan(Item(SOURCE, "<answer>[[1]]</answer>", GOLD, {}, source=SOURCE, explain=True))
+    assert asked.trace["gold"] == ["[[3,0,1],[0,5,0]]"]
+    assert not judge("<answer>[[1]]</answer>").trace

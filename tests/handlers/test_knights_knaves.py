@@ -37,13 +37,18 @@ def judge(response: str, gold: Any = GOLD, profile: Profile = Profile.STRICT) ->
         " Tove and May Lin are knights, and Ugo is a knave.",
         " Tove and May Lin are both knights; Ugo is a knave.",
         "\nKnights: Tove, May Lin\nKnaves: Ugo",
-        " The knights are Tove and May Lin, while the knave is Ugo".replace(", while", ".\n"),
+        " The knights are Tove and May Lin.\nThe knave is Ugo.",
         " Therefore, we can conclude that Tove is a knight, Ugo must be a knave and May Lin is a knight",
         "\n| Name | Role |\n|---|---|\n| Tove | knight |\n| Ugo | knave |\n| May Lin | knight |",
         '\n{"Tove": "knight", "Ugo": "knave", "May Lin": "knight"}',
         "\n\\boxed{\\text{Tove is a knight, Ugo is a knave, May Lin is a knight}}",
         "\n(1) Tove is a knight (truthful)\n(2) Ugo is a knave - a liar\n(3) May Lin is a knight",
         "\n(1) Tove is a knight\n(2) Ugo is a knave\n(3) May Lin is a knight\nIf a role changed, all would break.",
+        "\nTove (knight), Ugo (knave), May Lin (knight)",
+        "\nTove is a knight (truthful), Ugo is a knave (a liar), May Lin is a knight (truthful)",
+        "\nTove's role: knight\nUgo's role: knave\nMay Lin's role: knight",
+        "\nTove is a knight. Ugo is a knave. He is a knave indeed. May Lin is a knight. Total knights: 2",
+        "\n(1) Tove is a knight\n(2) Ugo is a knave because May Lin is a knight\n(3) May Lin is a knight",
         "\n(1) Tove is a knight\n(2) Ugo is a knave because he lies\n(3) May Lin is a knight",
         "\n(1) Tove is a knight\n(2) Ugo is a knave\n(3) May Lin is a knight\nIndeed Ugo, being a knave, lied.",
     ],
@@ -98,6 +103,11 @@ def test_accepts_where_it_stands(response: str) -> None:
         (f"{ALL}. Actually the opposite holds.", Reason.AMBIGUOUS_ANSWER),
         (f"{ALL}\nRemember that Ugo told us Tove is a knave", Reason.AMBIGUOUS_ANSWER),
         ("Tove, Ugo, May Lin: knight, knave, knight", Reason.AMBIGUOUS_ANSWER),
+        ("Tove is a knight, Ugo is a knave, May Lin", Reason.AMBIGUOUS_ANSWER),
+        (f"{ALL}\nUgo is a knave because Tove is a knave", Reason.AMBIGUOUS_ANSWER),
+        ("Tove is a knight, Ugo is a knave because May Lin is a knight", Reason.NOT_EQUAL),
+        ("Knights and knaves: Tove, Ugo, May Lin", Reason.AMBIGUOUS_ANSWER),
+        ("All are knights and knaves", Reason.AMBIGUOUS_ANSWER),
         ("Tove claims Ugo is a knave", Reason.NO_ANSWER),
         ("knight, knave, knight", Reason.NO_ANSWER),
         ("everyone is truthful", Reason.NO_ANSWER),
@@ -151,6 +161,8 @@ def test_names_that_are_words() -> None:
         ("Bo is a saint, and Di is a saint.", "CONCLUSION: Both are saints", True),
         ("Bo is a hero, and Di is a hero.", "CONCLUSION: all of them are heroes", True),
         ("Bo is a hero, and Di is a hero.", "CONCLUSION: all are villains", False),
+        ("Bo is a hero, and Di is a hero.", "CONCLUSION: heroes", False),
+        ("Bo is a hero, and Di is a hero.", "CONCLUSION: all heroes it is", False),
         ("Bo is a hero, Di is a hero, and Al is a hero.", "CONCLUSION: both are heroes", False),
         ({"Bo": "knight", "Di": "knave"}, "CONCLUSION: Bo is a knight, Di is a knave", True),
         ('{"Bo": "knight", "Di": "knave"}', "CONCLUSION: Bo is a knave, Di is a knave", False),
@@ -206,3 +218,13 @@ def test_equal_exactly_when_the_roles_are(gold: list[bool], said: list[bool], da
         json.dumps({name: role(knight) for name, knight in pairs}),
     ):
         assert judge(f"CONCLUSION:\n{conclusion}", truth + ".").correct is (gold == said)
+
+
+def test_the_trace_is_filled_in_only_when_asked_for() -> None:
+    route = load().route(SOURCE)
+    assert route is not None
+    asked = route.handler.plan(
+        Item(SOURCE, "CONCLUSION: Tove is a knave", GOLD, {}, source=SOURCE, explain=True)
+    )
+    assert asked.trace["gold"] == {"tove": "knight", "ugo": "knave", "may-lin": "knight"}
+    assert not judge("CONCLUSION: Tove is a knave").trace

@@ -44,7 +44,9 @@ def judge(response: str, gold: Any = GOLD, profile: Profile = Profile.STRICT) ->
         "Nora $\\rightarrow$ Liam $\\to$ sea lion > Ivo",
         "1. Nora\n2. Liam\n3. sea lion\n4. Ivo",
         "1) **Nora**\n2) **Liam**\n3) **sea lion**\n4) **Ivo**",
-        "(1) Nora (youngest first)\n".replace(" (youngest first)", "") + "(2) Liam\n(3) sea lion\n(4) Ivo",
+        "(1) Nora\n(2) Liam\n(3) sea lion\n(4) Ivo",
+        "* Nora\n* Liam\n* sea lion\n* Ivo",
+        "Nora,\nLiam,\nsea lion,\nIvo,",
         "- Nora\n- Liam\n- sea lion\n- Ivo",
         "Nora\nLiam\nsea lion\nIvo",
         "“Nora”, ‘Liam’, sea\u00a0lion, Ivo",
@@ -89,6 +91,15 @@ def test_accepts_where_it_stands(response: str) -> None:
         ("[1, null]", Reason.NOT_EQUAL),
         ("[{'a': 1}]", Reason.MALFORMED_ANSWER),
         ("['a', None]", Reason.MALFORMED_ANSWER),
+        ("('Nora')", Reason.NOT_EQUAL),
+        ("['Nora', 'liam'] 'sea lion', 'Ivo']", Reason.AMBIGUOUS_ANSWER),
+        ("['Nora', ['liam', 'sea lion', 'Ivo']", Reason.AMBIGUOUS_ANSWER),
+        ("['Nora', True]", Reason.MALFORMED_ANSWER),
+        ("['Nora': 'liam']", Reason.NOT_EQUAL),
+        ("('Nora', {'liam'})", Reason.MALFORMED_ANSWER),
+        ("Nora, liam, sea lion, Ivo, " * 400, Reason.MALFORMED_ANSWER),
+        ("[ ]", Reason.NO_ANSWER),
+        ("1.\n2.", Reason.NOT_EQUAL),
         ("[]", Reason.NO_ANSWER),
         ("", Reason.NO_ANSWER),
         ("__import__('os').system('true')", Reason.MALFORMED_ANSWER),
@@ -172,3 +183,11 @@ def test_equal_exactly_when_the_order_is(case: tuple[list[str], list[str]]) -> N
         " -> ".join(names),
     ):
         assert judge(f"<answer>{answer}</answer>", gold).correct is (gold == names)
+
+
+def test_the_trace_is_filled_in_only_when_asked_for() -> None:
+    route = load().route(SOURCE)
+    assert route is not None
+    asked = route.handler.plan(Item(SOURCE, "<answer>[x]</answer>", GOLD, {}, source=SOURCE, explain=True))
+    assert asked.trace["gold"] == GOLD
+    assert not judge("<answer>[x]</answer>").trace

@@ -175,6 +175,12 @@ def test_a_wrong_cell_is_never_correct(response: str) -> None:
         (f"<answer>{json.dumps({'Ada': HOUSES['House 1'], **HOUSES})}</answer>", Reason.MALFORMED_ANSWER),
         (f"<answer>{json.dumps(RIGHT)} {json.dumps(RIGHT)}</answer>", Reason.MALFORMED_ANSWER),
         (f"<answer>not {json.dumps(RIGHT)}</answer>", Reason.MALFORMED_ANSWER),
+        (f"<answer>{json.dumps(RIGHT)} is wrong</answer>", Reason.MALFORMED_ANSWER),
+        ("<answer>not this:\n|Position|Name|\n|1|Ada|</answer>", Reason.MALFORMED_ANSWER),
+        (
+            '<answer>[{"Name": "Bo", "name ": "Ada", "Pet-Kind": "cat", "Drink": "tea"}]</answer>',
+            Reason.MALFORMED_ANSWER,
+        ),
         (f"<answer>{json.dumps(RIGHT)[:-2]}</answer>", Reason.MALFORMED_ANSWER),
         (f'<answer>{{"rows": [], {json.dumps(RIGHT)[1:]}</answer>', Reason.MALFORMED_ANSWER),
         (f"<answer>{repr({'rows': []})[:-1]}, {repr(RIGHT)[1:]}</answer>", Reason.MALFORMED_ANSWER),
@@ -192,6 +198,17 @@ def test_a_wrong_cell_is_never_correct(response: str) -> None:
 def test_no_table_earns_nothing(response: str, reason: Reason) -> None:
     outcome = judge(response)
     assert (outcome.score, outcome.reason) == (0.0, reason)
+
+
+def test_a_column_named_twice_in_an_object_is_refused() -> None:
+    houses = {name: {**house, "name": "Ada"} for name, house in HOUSES.items()}
+    assert judge(f"<answer>{json.dumps(houses)}</answer>").reason is Reason.MALFORMED_ANSWER
+
+
+def test_a_table_beside_a_hedge_is_refused() -> None:
+    rows = "\n".join("|" + "|".join(row) + "|" for row in [GOLD["header"], *ROWS])
+    assert judge(f"<answer>My table:\n{rows}</answer>").correct is True
+    assert judge(f"<answer>This is not the table:\n{rows}</answer>").score == 0.0
 
 
 def test_contradictory_house_numbers() -> None:
@@ -242,6 +259,7 @@ def test_ground_truth_as_json_text() -> None:
         (table(ROWS[:2]), 0.0),
         (f"<answer>{json.dumps(RIGHT, indent=1)}</answer>", 0.0),
         (f"<Answer>{json.dumps(RIGHT)}</Answer>", 0.0),
+        (table([*ROWS, ["x" * 40_000]]), 0.0),
         ("<answer>[1]</answer>", 0.0),
         ("<answer>{'rows': 7}</answer>", 0.0),
         ("<answer></answer>", 0.0),
