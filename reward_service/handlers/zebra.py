@@ -80,7 +80,7 @@ class _Unreadable(ValueError):
             "logic__zebra_puzzle_dataset",
             gold=GOLD,
             example=Example(
-                'So: <answer> {"header": ["Position", "Job"], "rows": [[1, "Cook"], [2, "pilot"]]} </answer>',
+                'So: <answer> {"header": ["Position", "Job"], "rows": [["1", "cook"], ["2", "pilot"]]} </answer>',
                 {"header": ["Position", "Job"], "rows": [["1", "cook"], ["2", "pilot"]]},
             ),
             aliases=("logic__zebra_puzzle", "zebra_puzzle_dataset", "zebralogic", "zebra_logic", "zebra"),
