@@ -283,6 +283,9 @@ def zygote_main(control: socket.socket, page_fd: int, page_bytes: int, loader: s
     for pid in children:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    with suppress(ChildProcessError):
+        while True:  # whoever inherits them might never ask how they ended
+            os.waitpid(-1, 0)
 
 
 def report_deaths(control: socket.socket, children: dict[int, int]) -> None:

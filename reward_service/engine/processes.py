@@ -17,10 +17,13 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from reward_service.engine.channel import HEADER, IDLE, PROGRESS, SLOT_BYTES, pack, unpack
 from reward_service.engine.child import FORK, REPORT
+
+
+STOP_SECONDS = 1.0
 
 
 class Owner(Protocol):
@@ -53,8 +56,8 @@ class Child(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asyncio's: the socket is open."""
-        if isinstance(transport, asyncio.WriteTransport):
-            self._transport = transport
+        # uvloop's transports are no instances of asyncio.WriteTransport: no isinstance here.
+        self._transport = cast("asyncio.WriteTransport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Asyncio's: collect frames."""
@@ -226,10 +229,12 @@ class Zygote:
     def stop(self) -> list[Child]:
         """End the zygote and every child at once; returns the children, which nobody else will report."""
         self._loop.remove_reader(self._control.fileno())
+        self._control.close()  # the zygote then ends its children, waits for them, and ends
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_SECONDS)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._control.close()
         children = self.children
         self._children.clear()
         for child in children:

@@ -32,7 +32,7 @@ class Row:
     """One item as it was sent, decoded but not yet understood."""
 
     data_source: str | None
-    response: str | None
+    response: str
     ground_truth: Any = None
     ground_truth_ref: str | None = None
     prompt: Any = None
@@ -147,8 +147,6 @@ class Scorer:
         )
 
     def _item(self, row: Row, route: Route, references: Mapping[str, object]) -> Item | Outcome:
-        if row.response is None:
-            return cannot_judge(Reason.MALFORMED_GROUND_TRUTH, "the item has no response")
         gold = row.ground_truth
         if row.ground_truth_ref is not None:
             if row.ground_truth_ref not in references:

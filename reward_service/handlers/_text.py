@@ -85,10 +85,10 @@ def closing_brace(text: str, start: int) -> int | None:
     r"""Index of the `}` that closes the `{` at `start`; `\{` and `\}` don't count. None if it never closes."""
     depth = 0
     for match in _BRACE.finditer(text, start):
-        token = match.group()
-        if token == "{":
+        brace = match.group()
+        if brace == "{":
             depth += 1
-        elif token == "}":
+        elif brace == "}":
             depth -= 1
             if depth == 0:
                 return match.start()
@@ -100,10 +100,10 @@ def _brace_pairs(text: str, start: int) -> dict[int, int]:
     pairs: dict[int, int] = {}
     opened: list[int] = []
     for match in _BRACE.finditer(text, start):
-        token = match.group()
-        if token == "{":
+        brace = match.group()
+        if brace == "{":
             opened.append(match.start())
-        elif token == "}" and opened:
+        elif brace == "}" and opened:
             pairs[opened.pop()] = match.start()
     return pairs
 
@@ -268,8 +268,6 @@ _ANSWER_LINE = re.compile(r"(?:the\s+)?(?:final\s+|correct\s+)?answer(?:\s+is|\s
 def answer_lines(text: str) -> Iterator[str]:
     """What follows "answer is", "Answer:" and their like up to the end of the line, in order."""
     for line in text.splitlines():
-        last = None
-        for last in _ANSWER_LINE.finditer(line):
-            pass
-        if last is not None:
-            yield line[last.end() :].strip().lstrip("*_ ").strip()
+        ends = [match.end() for match in _ANSWER_LINE.finditer(line)]
+        if ends:
+            yield line[ends[-1] :].strip().lstrip("*_ ").strip()

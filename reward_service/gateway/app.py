@@ -1,0 +1,403 @@
+"""The HTTP application: routes, limits and metrics around a scorer.
+
+What is decided here: the hot routes read the raw body and decode it in one pass; FastAPI documents them from
+the same models. The gateway learns everything that it serves through `Engine`, so tests can give it another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from reward_service import __version__
+from reward_service.engine.ports import GroundTruths
+from reward_service.engine.scorer import Row, Scored, Scorer
+from reward_service.errors import BadRequest, ServiceError
+from reward_service.gateway import problems, stream
+from reward_service.gateway.admission import Admission
+from reward_service.gateway.middleware import RequestIds, pieces, whole_body
+from reward_service.registry import Registry
+from reward_service.settings import Settings
+from reward_service.telemetry import Metrics
+from reward_service.wire import (
+    BatchIn,
+    BatchOut,
+    ItemIn,
+    ProblemOut,
+    ResultOut,
+    decode_batch,
+    decode_item,
+    encode,
+    result,
+)
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What `assemble` hands to the gateway. `state` is read by /v1/info, `ready` by /readyz."""
+
+    scorer: Scorer
+    registry: Registry
+    ground_truths: GroundTruths
+    running: AbstractAsyncContextManager[object]
+    gauges: Mapping[str, tuple[str, Any]]
+    counters: Mapping[str, tuple[str, str, Any]]
+
+    def ready(self) -> bool:
+        """Can an item be judged now?"""
+        return any(read() > 0 for name, (_, read) in self.gauges.items() if name.endswith("pool_processes"))
+
+
+class Gateway:
+    """The state behind the routes."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self.engine = engine
+        self.settings = settings
+        self.metrics = Metrics(__version__)
+        self.admission = Admission(settings.max_in_flight)
+        self.draining = False
+        self.metrics.in_flight.set_function(lambda: self.admission.under_way)
+        for name, (text, read) in engine.gauges.items():
+            self.metrics.gauge(name, text, read)
+        for name, (text, label, counts) in engine.counters.items():
+            self.metrics.counter(name, text, label, counts)
+
+    async def score(self, items: Sequence[ItemIn], seconds: float, *, wait: bool = False) -> list[Scored]:
+        """Admit, score and count items."""
+        try:
+            async with self.admission.admit(len(items), wait=wait):
+                rows = [row_of(item) for item in items]
+                results = await self.engine.scorer.score_many(rows, seconds=seconds)
+        except ServiceError:
+            self.metrics.rejected.inc(len(items))
+            raise
+        self.metrics.record(results)
+        return results
+
+    def deadline(self, asked: float | None) -> float:
+        """The seconds that a request gets."""
+        if asked is None:
+            return self.settings.deadline_seconds
+        return min(asked, self.settings.max_deadline_seconds)
+
+    async def body(self, request: Request) -> bytes:
+        """A JSON body within the limits."""
+        kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+        if kind not in (JSON, "", "text/json", "application/x-www-form-urlencoded"):
+            raise BadRequest(f"content-type {kind[:60]!r}", problem="unsupported-media-type")
+        return await whole_body(request, self.settings.max_body_bytes, self.settings.max_decoded_bytes)
+
+
+def row_of(item: ItemIn) -> Row:
+    """An item of the wire as the scorer's row. A null response is an empty one: the policy wrote nothing."""
+    return Row(
+        item.data_source,
+        item.response or "",
+        item.gold(),
+        item.ground_truth_ref,
+        item.prompt,
+        item.extra_info,
+        item.domain,
+        item.profile,
+    )
+
+
+def asked_deadline(request: Request) -> float | None:
+    """`?deadline_seconds=`, or None. BadRequest if it is no positive number."""
+    text = request.query_params.get("deadline_seconds")
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0.0 < seconds < 1e9:
+        raise BadRequest(
+            "deadline_seconds is a positive number of seconds",
+            errors=[{"pointer": "/query/deadline_seconds", "message": "not a positive number"}],
+        )
+    return seconds
+
+
+def body_of(model: type[ItemIn] | type[BatchIn], example: object, *, ndjson: bool = False) -> dict[str, Any]:
+    """OpenAPI's request body for a route that decodes its own."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    content: dict[str, Any] = {JSON: {"schema": schema, "example": example}}
+    if ndjson:
+        content[NDJSON] = {"schema": {"type": "string"}, "example": json.dumps(EXAMPLE_ITEM) + "\n"}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+EXAMPLE_ITEM = {
+    "id": "a",
+    "data_source": "math__aime",
+    "response": "<think>6 * 7</think>The answer is \\boxed{42}.",
+    "ground_truth": "42",
+}
+EXAMPLE_BATCH = {
+    "items": [
+        EXAMPLE_ITEM,
+        {
+            "id": "b",
+            "data_source": "logic__ordering_puzzle",
+            "solution_str": "<answer>['owl', 'crow']</answer>",
+            "reward_model": {"ground_truth": ["owl", "crow"]},
+        },
+    ]
+}
+_PROBLEM: dict[str, Any] = {"model": ProblemOut, "content": {problems.MEDIA_TYPE: {}}}
+PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {**_PROBLEM, "description": text}
+    for status, text in (
+        (400, "not JSON, or not in the encoding it claims"),
+        (413, "too large"),
+        (415, "unsupported content type or encoding"),
+        (422, "does not fit the schema: `errors` names item and field"),
+        (429, "at capacity: come back after Retry-After seconds"),
+    )
+}
+
+
+def create_app(engine: Engine, settings: Settings) -> FastAPI:
+    """The application over an engine. Its lifespan runs the engine."""
+    gateway = Gateway(engine, settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with engine.running:
+            yield
+            gateway.draining = True
+
+    app = FastAPI(
+        title="Reward Service",
+        version=__version__,
+        summary="Verified rewards for reinforcement learning on language models.",
+        lifespan=lifespan,
+        exception_handlers={
+            ServiceError: problems.on_service_error,
+            HTTPException: problems.on_http_exception,
+            RequestValidationError: problems.on_validation_error,
+            Exception: problems.on_exception,
+        },
+    )
+    app.state.gateway = gateway
+    app.add_middleware(RequestIds)
+    _scoring_routes(app, gateway)
+    _ground_truth_routes(app, gateway)
+    _information_routes(app, gateway)
+    _document(app)
+    return app
+
+
+def _scoring_routes(app: FastAPI, gateway: Gateway) -> None:
+    @app.post(
+        "/v1/score",
+        summary="Score one item",
+        response_model=ResultOut,
+        responses=PROBLEM_RESPONSES,
+        openapi_extra=body_of(ItemIn, EXAMPLE_ITEM),
+        tags=["score"],
+    )
+    async def score(request: Request) -> Response:
+        with gateway.metrics.requests.labels("score").time():
+            seconds = gateway.deadline(asked_deadline(request))
+            item = decode_item(await gateway.body(request))
+            (scored,) = await gateway.score([item], seconds)
+            return Response(encode(result(scored.outcome, 0, item.id)), media_type=JSON)
+
+    @app.post(
+        "/v1/score/batch",
+        summary="Score many items; results in their order",
+        description=(
+            "JSON in, JSON out, for up to 1,024 items and 8 MB (settings); or NDJSON in, NDJSON out "
+            "(`Content-Type: application/x-ndjson`) for streams of any length. gzip and zstd bodies are taken."
+        ),
+        response_model=BatchOut,
+        responses=PROBLEM_RESPONSES,
+        openapi_extra=body_of(BatchIn, EXAMPLE_BATCH, ndjson=True),
+        tags=["score"],
+    )
+    async def score_batch(request: Request) -> Response:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        asked = asked_deadline(request)
+        if kind in (NDJSON, "application/jsonl", "application/ndjson"):
+            longest = gateway.settings.max_decoded_bytes
+            seconds = gateway.deadline(asked)
+
+            async def score_group(items: Sequence[ItemIn]) -> list[Scored]:
+                return await gateway.score(items, seconds, wait=True)
+
+            return StreamingResponse(
+                stream.answer(pieces(request, None, None), longest, score_group), media_type=NDJSON
+            )
+        with gateway.metrics.requests.labels("batch").time():
+            batch = decode_batch(await gateway.body(request), gateway.settings.max_items)
+            seconds = gateway.deadline(asked if asked is not None else batch.deadline_seconds)
+            scored = await gateway.score(batch.items, seconds)
+            results = [
+                result(one.outcome, index, item.id)
+                for index, (one, item) in enumerate(zip(scored, batch.items, strict=True))
+            ]
+            return Response(encode({"results": results}), media_type=JSON)
+
+
+def _ground_truth_routes(app: FastAPI, gateway: Gateway) -> None:
+    @app.put(
+        "/v1/ground-truths/{sha256}",
+        summary="Upload a ground truth once; items then name it by `ground_truth_ref`",
+        description=(
+            "The body's SHA-256 must be the address. `application/json` is decoded, anything else is a text. "
+            "Uploading it again changes nothing."
+        ),
+        status_code=201,
+        responses=PROBLEM_RESPONSES,
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    JSON: {"schema": {}, "example": "42"},
+                    "text/plain": {"schema": {"type": "string"}},
+                },
+            }
+        },
+        tags=["ground truths"],
+    )
+    async def put_ground_truth(sha256: str, request: Request) -> Response:
+        limit = gateway.settings.max_ground_truth_bytes
+        body = await whole_body(request, limit, limit)
+        if hashlib.sha256(body).hexdigest() != sha256.lower():
+            raise BadRequest("the body has another SHA-256 than the address", problem="digest-mismatch")
+        kind = request.headers.get("content-type", "text/plain").partition(";")[0].strip().lower()
+        value = ground_truth_value(body, kind)
+        await gateway.engine.ground_truths.put(sha256.lower(), value, len(body))
+        return Response(
+            encode({"ground_truth_ref": sha256.lower(), "bytes": len(body)}), 201, media_type=JSON
+        )
+
+
+def ground_truth_value(body: bytes, kind: str) -> object:
+    """An uploaded body as a ground truth: decoded JSON, or a text. BadRequest if it is neither."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"the body is not UTF-8 at byte {error.start}") from None
+    if kind != JSON:
+        return text
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError):
+        raise BadRequest(
+            "the body is not JSON; send a plain text as text/plain", problem="invalid-json"
+        ) from None
+    if value is None:
+        raise BadRequest("null is no ground truth")
+    return value
+
+
+def _information_routes(app: FastAPI, gateway: Gateway) -> None:
+    registry = gateway.engine.registry
+
+    @app.get("/v1/data-sources", summary="What is routed where, and what its rows look like", tags=["about"])
+    async def data_sources() -> Response:
+        sources = [
+            {
+                "data_source": source.name,
+                "aliases": list(source.aliases),
+                "handler": handler.name,
+                "version": handler.version,
+                "domain": handler.domain,
+                "rule": handler.summary,
+                "ground_truth": source.gold,
+                "reads": list(handler.reads),
+                "example": {
+                    "data_source": source.name.replace("*", "example"),
+                    "response": source.example.response,
+                    "ground_truth": source.example.ground_truth,
+                    "extra_info": dict(source.example.extra_info),
+                },
+            }
+            for handler in registry.handlers.values()
+            for source in handler.sources
+        ]
+        return Response(encode({"data_sources": sources}), media_type=JSON)
+
+    @app.get("/v1/info", summary="Versions, limits and state", tags=["about"])
+    async def info() -> Response:
+        return Response(
+            encode(
+                {
+                    "name": "reward-service",
+                    "version": __version__,
+                    "handlers": {handler.name: handler.version for handler in registry.handlers.values()},
+                    "limits": gateway.settings.model_dump(include=SHOWN_SETTINGS),
+                    "state": {name: read() for name, (_, read) in gateway.engine.gauges.items()},
+                    "items_in_flight": gateway.admission.under_way,
+                }
+            ),
+            media_type=JSON,
+        )
+
+    @app.get("/healthz", summary="Is the process alive?", tags=["about"])
+    async def healthz() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get(
+        "/readyz",
+        summary="Can it score now?",
+        responses={503: {**_PROBLEM, "description": "not (yet, or any more)"}},
+        tags=["about"],
+    )
+    async def readyz() -> dict[str, str]:
+        if gateway.draining:
+            raise ServiceError("the service is shutting down", problem="not-ready", retry_after=5)
+        if not gateway.engine.ready():
+            raise ServiceError("no checking process is up", problem="not-ready", retry_after=1)
+        return {"status": "ready"}
+
+    @app.get("/metrics", summary="Prometheus metrics", tags=["about"])
+    async def metrics() -> Response:
+        return Response(gateway.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+SHOWN_SETTINGS = {
+    "processes",
+    "deadline_seconds",
+    "max_deadline_seconds",
+    "max_items",
+    "max_body_bytes",
+    "max_decoded_bytes",
+    "max_in_flight",
+    "cache_items",
+    "max_ground_truth_bytes",
+}
+
+
+def _document(app: FastAPI) -> None:
+    """Put the models of the self-decoding routes into the OpenAPI document."""
+    original = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = original()
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            for model in (ItemIn, BatchIn):
+                schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                schemas.update(schema.pop("$defs", {}))
+                schemas[model.__name__] = schema
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]
