@@ -6,6 +6,7 @@ ServiceError
 ├── NotFound              no such thing                                              404
 ├── Overloaded            no capacity now; `retry_after` says when                   429 / 503
 ├── PoolBroken            the process pool can't start children                      503
+├── SandboxUnavailable    no sandbox could run a program; retried once by the engine 503
 └── Internal              a defect of ours                                           500
 
 What is decided here: the table from error to RFC 9457 problem type. Handlers import none of this: they
@@ -65,6 +66,12 @@ class Overloaded(ServiceError):
 
 class PoolBroken(ServiceError):
     """The pool of checking processes can't be kept alive on this machine."""
+
+    problem = "not-ready"
+
+
+class SandboxUnavailable(ServiceError):
+    """The sandbox failed, not the program: engine unreachable, container lost, protocol broken."""
 
     problem = "not-ready"
 

@@ -17,12 +17,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import entry_points
 from types import MappingProxyType
+from typing import Any
 
+from reward_service.runs import RunResult, Work
 from reward_service.types import Domain, Example, Item, Limits, Outcome
 
 ENTRY_POINTS = "reward_service.handlers"
 
-Plan = Callable[[Item], Outcome]
+Plan = Callable[[Item], Outcome | Work]
+Judge = Callable[[Item, Any, Sequence[RunResult]], Outcome | Work]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """One kind of check. `plan` is pure and synchronous; `reads` are the extra_info fields it looks at."""
+    """One kind of check. `plan` and `judge` are pure and synchronous.
+
+    reads: the extra_info fields that it looks at. judge: decides on the results of the runs that `plan` asked
+    for; it gets the item without response and ground truth, which it keeps in its notes as far as needed.
+    """
 
     name: str
     version: str
@@ -52,6 +59,7 @@ class Handler:
     reads: tuple[str, ...]
     limits: Limits
     summary: str
+    judge: Judge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +153,14 @@ def handler(
     sources: Sequence[Source],
     reads: Sequence[str] = (),
     limits: Limits | None = None,
+    judge: Judge | None = None,
     into: Registry = registry,
 ) -> Callable[[Plan], Plan]:
     """Register the decorated `plan(item) -> Outcome` as a handler; its docstring's first line is the summary.
 
     version: change it with every change of a verdict (it is part of the cache key). reads: the extra_info
-    fields that can change the score, and no others; `question` is also looked for in the prompt.
+    fields that can change the score, and no others; `question` is also looked for in the prompt. judge: for
+    handlers whose `plan` may return `Work`.
     """
 
     def register(plan: Plan) -> Plan:
@@ -159,7 +169,15 @@ def handler(
             raise ValueError(f"handler {name!r} needs a docstring that states its rule")
         into.add(
             Handler(
-                name, version, Domain(domain), plan, tuple(sources), tuple(reads), limits or Limits(), summary
+                name,
+                version,
+                Domain(domain),
+                plan,
+                tuple(sources),
+                tuple(reads),
+                limits or Limits(),
+                summary,
+                judge,
             )
         )
         return plan

@@ -164,7 +164,7 @@ class Outcome:
     score: in [0, 1] when scored, None for an error. correct: score is full marks. detail: safe to show to
     whoever sent the item (no expected value, no hidden test). trace: how the decision came about, with
     expected values; leaves the service only where the caller's scope allows it.
-    queue_ms: waiting; verify_ms: CPU milliseconds of checking.
+    queue_ms: waiting; verify_ms: CPU milliseconds of checking; sandbox_ms: CPU milliseconds of the runs.
     """
 
     status: Status
@@ -180,6 +180,7 @@ class Outcome:
     queue_ms: float = 0.0
     verify_ms: float = 0.0
     cached: bool = False
+    sandbox_ms: float = 0.0
 
     @property
     def retryable(self) -> bool:

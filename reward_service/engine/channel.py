@@ -14,6 +14,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
+from reward_service.runs import Program, Run, RunLimits, RunResult, RunStatus, Style, Work
 from reward_service.types import NOTHING, Outcome, Profile, Reason, Status
 
 HEADER = struct.Struct(">I")
@@ -34,10 +35,12 @@ class Task(NamedTuple):
     extra_info: dict[str, Any]
     profile: str = Profile.STRICT.value
     explain: bool = False
+    step: tuple[Any, list[tuple[Any, ...]]] | None = None
+    """None to plan; to judge: the handler's notes and the results of the runs, as plain data."""
 
 
 Verdict = tuple[int, tuple[Any, ...], float, float]
-"""One judged item on its way back: its place in the chunk, outcome, start time, CPU seconds."""
+"""One item on its way back: its place in the chunk, outcome or work, start time, CPU seconds."""
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -56,8 +59,11 @@ def unpack(body: bytes) -> Any:
     return _PlainUnpickler(io.BytesIO(body)).load()
 
 
-def outcome_to_plain(outcome: Outcome) -> tuple[Any, ...]:
-    """An outcome as built-in values."""
+def decision_to_plain(decision: Outcome | Work) -> tuple[Any, ...]:
+    """An outcome or work as built-in values."""
+    if isinstance(decision, Work):
+        return (WORK, *work_to_plain(decision))
+    outcome = decision
     return (
         outcome.status.value,
         outcome.reason.value,
@@ -83,14 +89,49 @@ def plain(value: Any, depth: int = 8) -> Any:
     return str(value)
 
 
+WORK = "work"
+
+
+def work_to_plain(work: Work) -> tuple[Any, ...]:
+    """Work as built-in values."""
+    p, limits = work.program, work.program.limits
+    program = (
+        p.language, p.source, p.style.value, p.preamble, p.entry_point, p.tests, p.framework, dict(p.files),
+        tuple(getattr(limits, name) for name in RunLimits.__slots__), dict(p.options),
+    )  # fmt: skip
+    return program, [(run.stdin, run.arguments) for run in work.runs], work.notes, work.stop_early
+
+
+def work_from_plain(plain: tuple[Any, ...]) -> Work:
+    """The work that `work_to_plain` was given."""
+    (language, source, style, preamble, entry_point, tests, framework, files, limits, options), *rest = plain
+    program = Program(
+        language, source, Style(style), preamble, entry_point, tests, framework, files, RunLimits(*limits), options
+    )  # fmt: skip
+    runs, notes, stop_early = rest
+    return Work(program, tuple(Run(*run) for run in runs), notes, stop_early)
+
+
+def result_to_plain(result: RunResult) -> tuple[Any, ...]:
+    """A run result as built-in values."""
+    return (result.status.value, *(getattr(result, name) for name in RunResult.__slots__[1:]))
+
+
+def result_from_plain(plain: tuple[Any, ...]) -> RunResult:
+    """The result that `result_to_plain` was given."""
+    return RunResult(RunStatus(plain[0]), *plain[1:])
+
+
 _STATUS = {status.value: status for status in Status}
 _REASON = {reason.value: reason for reason in Reason}
 
 
-def outcome_from_plain(
+def decision_from_plain(
     plain: tuple[Any, ...], handler: str, version: str, queue_ms: float, verify_ms: float
-) -> Outcome:
-    """The outcome that `outcome_to_plain` made, with what only the engine knows."""
+) -> Outcome | Work:
+    """What `decision_to_plain` was given; an outcome with what only the engine knows."""
+    if plain[0] == WORK:
+        return work_from_plain(plain[1:])
     status, reason, score, correct, extracted, flags, detail, trace = plain
     return Outcome(
         _STATUS[status],

@@ -40,11 +40,13 @@ from reward_service.engine.channel import (
     SLOT_BYTES,
     Task,
     Verdict,
-    outcome_to_plain,
+    decision_to_plain,
     pack,
+    result_from_plain,
     unpack,
 )
 from reward_service.registry import Handler, Registry
+from reward_service.runs import Work
 from reward_service.types import Item, Outcome, Profile, Reason, cannot_judge, malformed, reject
 
 FORK = struct.Struct("<cI")
@@ -68,14 +70,16 @@ def run_items(
     for index, task in enumerate(tasks):
         started = time.monotonic()
         if started > deadline:
-            outcome = cannot_judge(Reason.DEADLINE, "the request's deadline passed while the item was queued")
+            outcome: Outcome | Work = cannot_judge(
+                Reason.DEADLINE, "the request's deadline passed while the item was queued"
+            )
         else:
             handler = registry.handlers[task[0]]
             PROGRESS.pack_into(page, offset, index, started)
             signal.setitimer(signal.ITIMER_PROF, handler.limits.cpu_seconds)
             outcome, healthy = judge_one(handler, Task(*task))
         cpu = time.process_time()
-        verdicts.append((index, outcome_to_plain(outcome), started, cpu - cpu_before))
+        verdicts.append((index, decision_to_plain(outcome), started, cpu - cpu_before))
         cpu_before = cpu
         now = time.monotonic()
         if now - flushed > FLUSH_SECONDS or not healthy:
@@ -91,8 +95,8 @@ def run_items(
     return True
 
 
-def judge_one(handler: Handler, task: Task) -> tuple[Outcome, bool]:
-    """One item's outcome, whatever the handler does; and whether the process is still in order."""
+def judge_one(handler: Handler, task: Task) -> tuple[Outcome | Work, bool]:
+    """One item's outcome (or work), whatever the handler does; and whether the process is still in order."""
     try:
         gold = plain_ground_truth(task.ground_truth)
     except ValueError as error:
@@ -107,7 +111,12 @@ def judge_one(handler: Handler, task: Task) -> tuple[Outcome, bool]:
         task.explain,
     )
     try:
-        return handler.plan(item), True
+        if task.step is None:
+            return handler.plan(item), True
+        if handler.judge is None:
+            return cannot_judge(Reason.INTERNAL, f"handler {handler.name} has no judge"), True
+        notes, results = task.step
+        return handler.judge(item, notes, [result_from_plain(result) for result in results]), True
     except RecursionError:
         return reject(Reason.BUDGET_EXCEEDED, None, limit="depth"), True
     except MemoryError:

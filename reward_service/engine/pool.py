@@ -26,10 +26,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from reward_service.engine.channel import Task, outcome_from_plain
+from reward_service.engine.channel import Task, decision_from_plain
 from reward_service.engine.processes import Child, Zygote
 from reward_service.errors import PoolBroken
 from reward_service.registry import Registry
+from reward_service.runs import Work
 from reward_service.types import Outcome, Reason, cannot_judge, reject
 
 log = logging.getLogger(__name__)
@@ -55,13 +56,13 @@ class Job:
     deadline: float
     done: asyncio.Future[None]
     waiting: deque[int]
-    outcomes: list[Outcome | None]
+    outcomes: list[Outcome | Work | None]
     missing: int
     suspects: deque[int] = field(default_factory=deque)
     strikes: Counter[int] = field(default_factory=Counter)
     attempts: Counter[int] = field(default_factory=Counter)
 
-    def settle(self, position: int, outcome: Outcome) -> None:
+    def settle(self, position: int, outcome: Outcome | Work) -> None:
         """Record an outcome; the first one counts."""
         if self.outcomes[position] is None:
             self.outcomes[position] = outcome
@@ -173,8 +174,8 @@ class Pool:
         self._working.clear()
         self._jobs.clear()
 
-    async def run(self, tasks: Sequence[Task], *, seconds: float = 600.0) -> list[Outcome]:
-        """Judge tasks; the outcomes in their order, after at most `seconds`.
+    async def run(self, tasks: Sequence[Task], *, seconds: float = 600.0) -> list[Outcome | Work]:
+        """Plan or judge tasks; the outcomes (or further work) in their order, after at most `seconds`.
 
         Never raises for an item. Cancelling the call drops what has not started.
         """
@@ -274,7 +275,7 @@ class Pool:
         self._cost[handler.name] = known + 0.05 * (cpu - known)
         self.stats.items += 1
         queue_ms = max(0.0, started - job.submitted) * 1e3
-        job.settle(position, outcome_from_plain(plain, handler.name, handler.version, queue_ms, cpu * 1e3))
+        job.settle(position, decision_from_plain(plain, handler.name, handler.version, queue_ms, cpu * 1e3))
 
     def _worn_out(self, child: Child, peak_rss: int) -> bool:
         grown = peak_rss - self._first_rss.setdefault(child, peak_rss)

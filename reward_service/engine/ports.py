@@ -4,8 +4,10 @@ holds one suite per port, which every adapter must pass unchanged."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from reward_service.runs import Program, Run, RunResult
 from reward_service.types import Outcome
 
 
@@ -38,4 +40,32 @@ class GroundTruths(Protocol):
 
     async def get(self, digest: str) -> object | None:
         """The decoded ground truth, or None."""
+        ...
+
+
+class Session(Protocol):
+    """A lease on one place of a sandbox, for one program. Not for use by two tasks at once."""
+
+    async def run(self, runs: Sequence[Run], *, stop_early: bool = True) -> list[RunResult]:
+        """The results, in the order of the runs; with `stop_early` they end at the first that is not OK.
+
+        Whatever the program does is a result. SandboxUnavailable if the sandbox failed, and never otherwise:
+        then nothing is known about the program, and the lease is over.
+        """
+        ...
+
+
+class Sandbox(Protocol):
+    """Runs programs that nobody trusts, contained and within limits.
+
+    Waiting for a free place never counts against a program's limits. A session leaves nothing behind that a
+    later one could notice. Starting and stopping: as an asynchronous context manager.
+    """
+
+    def session(self, program: Program) -> AbstractAsyncContextManager[Session]:
+        """Wait for a free place and hold it. SandboxUnavailable if there can't be one."""
+        ...
+
+    def languages(self) -> Sequence[str]:
+        """The languages that it can run, by their canonical names."""
         ...

@@ -22,7 +22,6 @@ from typing import Any, Protocol, cast
 from reward_service.engine.channel import HEADER, IDLE, PROGRESS, SLOT_BYTES, pack, unpack
 from reward_service.engine.child import FORK, REPORT
 
-
 STOP_SECONDS = 1.0
 
 
