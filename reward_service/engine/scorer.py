@@ -8,23 +8,18 @@ score and everything that can is in the fingerprint.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from reward_service.engine.channel import Task
-from reward_service.engine.ports import Cache, GroundTruths
+from reward_service.engine.executor import Executor, Runner
+from reward_service.engine.ports import Cache, GroundTruths, Sandbox
 from reward_service.registry import Handler, Registry, Route
+from reward_service.runs import Work
 from reward_service.types import Item, Outcome, Profile, Reason, Status, cannot_judge, fingerprint
-
-
-class Runner(Protocol):
-    """What the scorer needs of the pool."""
-
-    async def run(self, tasks: Sequence[Task], *, seconds: float) -> list[Outcome]:
-        """Outcomes of the tasks, in their order, within about `seconds`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +60,17 @@ UNKNOWN = "unknown"
 class Scorer:
     """Scores rows with a pool, a cache and a store of uploaded ground truths."""
 
-    def __init__(self, registry: Registry, pool: Runner, cache: Cache, ground_truths: GroundTruths) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        pool: Runner,
+        cache: Cache,
+        ground_truths: GroundTruths,
+        sandbox: Sandbox | None = None,
+    ) -> None:
         self.registry = registry
         self._pool = pool
+        self._executor = Executor(registry, pool, sandbox)
         self._cache = cache
         self._ground_truths = ground_truths
         self._routes: dict[tuple[str | None, str | None], Route | Outcome] = {}
@@ -108,8 +111,9 @@ class Scorer:
                 spread(groups[key], hit, results)
         if not to_judge:
             return
-        seconds = max(0.0, until - time.monotonic())
-        outcomes = await self._pool.run([task_for(groups[key]) for key in to_judge], seconds=seconds)
+        tasks = [task_for(groups[key]) for key in to_judge]
+        decisions = await self._pool.run(tasks, seconds=max(0.0, until - time.monotonic()))
+        outcomes = await self._finish(tasks, decisions, until)
         fresh: dict[bytes, Outcome] = {}
         for key, outcome in zip(to_judge, outcomes, strict=True):
             spread(groups[key], outcome, results)
@@ -117,6 +121,25 @@ class Scorer:
                 fresh[key] = outcome
         if fresh:
             await self._cache.put_many(fresh)
+
+    async def _finish(
+        self, tasks: Sequence[Task], decisions: Sequence[Outcome | Work], until: float
+    ) -> list[Outcome]:
+        """The outcomes: those that are decided, and those that need runs first."""
+        running: dict[int, asyncio.Task[Outcome]] = {}
+        try:
+            async with asyncio.TaskGroup() as group:
+                for place, decision in enumerate(decisions):
+                    if isinstance(decision, Work):
+                        running[place] = group.create_task(
+                            self._executor.finish(tasks[place], decision, until)
+                        )
+        except ExceptionGroup as several:  # a defect of ours: the request fails as a whole, with its cause
+            raise several.exceptions[0] from None
+        return [
+            running[place].result() if isinstance(decision, Work) else decision
+            for place, decision in enumerate(decisions)
+        ]
 
     def _route(self, row: Row) -> Route | Outcome:
         name = (row.data_source, row.domain)

@@ -1,0 +1,105 @@
+"""Carries items whose handler can't decide alone through a sandbox, until it can.
+
+What is decided here: what a broken sandbox costs. A run that the sandbox could not carry out is nobody's answer:
+the item starts again, once, in another place; if that fails too, it is `error/sandbox_unavailable`, which is
+never cached and worth sending again. Waiting for a place never counts against the program, but the request's
+deadline holds for the whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from reward_service.engine.channel import Task, result_to_plain
+from reward_service.engine.ports import Sandbox
+from reward_service.errors import SandboxUnavailable
+from reward_service.registry import Registry
+from reward_service.runs import Work
+from reward_service.types import Outcome, Reason, Status, cannot_judge
+
+ATTEMPTS = 2
+MAX_ROUNDS = 64
+"""Rounds of work for one item: a handler that asks for more has a defect."""
+NO_SANDBOX = (
+    "this service has no sandbox, and untrusted code never runs without one: "
+    "install Docker (then `reward-service sandbox build`) or bubblewrap, and restart it; see `reward-service doctor`"
+)
+
+
+class Runner(Protocol):
+    """What the engine needs of the pool."""
+
+    async def run(self, tasks: Sequence[Task], *, seconds: float) -> list[Outcome | Work]:
+        """Decisions on the tasks, in their order, within about `seconds`."""
+        ...
+
+
+class Executor:
+    """Does work for handlers: a sandbox for the runs, the pool for the judging."""
+
+    def __init__(self, registry: Registry, pool: Runner, sandbox: Sandbox | None) -> None:
+        self._registry = registry
+        self._pool = pool
+        self._sandbox = sandbox
+
+    async def finish(self, task: Task, work: Work, until: float) -> Outcome:
+        """The outcome of an item whose plan asked for `work`, by the monotonic time `until`. Never raises for it."""
+        handler = self._registry.handlers[task.handler]
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(max(0.0, until - started)):
+                outcome = await self._attempt(task, work, until)
+        except TimeoutError:
+            outcome = cannot_judge(Reason.DEADLINE, "the request's deadline passed before the runs were done")
+        return replace(outcome, handler=handler.name, version=handler.version)
+
+    async def _attempt(self, task: Task, work: Work, until: float) -> Outcome:
+        if self._sandbox is None:
+            return cannot_judge(Reason.SANDBOX_UNAVAILABLE, NO_SANDBOX)
+        known = self._sandbox.languages()
+        if known and work.program.language not in known:
+            return cannot_judge(
+                Reason.SANDBOX_UNAVAILABLE,
+                f"the sandbox can't run {work.program.language}; it has {', '.join(known)}",
+            )
+        trouble = ""
+        for _ in range(ATTEMPTS):
+            try:
+                return await self._rounds(self._sandbox, task, work, until)
+            except SandboxUnavailable as error:
+                trouble = error.detail
+        return cannot_judge(Reason.SANDBOX_UNAVAILABLE, f"the sandbox failed {ATTEMPTS} times: {trouble}")
+
+    async def _rounds(self, sandbox: Sandbox, task: Task, work: Work, until: float) -> Outcome:
+        asked = time.monotonic()
+        sandbox_ms = verify_ms = 0.0
+        async with sandbox.session(work.program) as session:
+            queue_ms = (time.monotonic() - asked) * 1e3
+            for _ in range(MAX_ROUNDS):
+                results = await session.run(work.runs, stop_early=work.stop_early)
+                sandbox_ms += 1e3 * sum(result.cpu_seconds for result in results)
+                # What judging needs of the item is in the handler's notes; the rest would only be copied.
+                step = task._replace(
+                    response="",
+                    ground_truth=None,
+                    step=(work.notes, [result_to_plain(result) for result in results]),
+                )
+                (decision,) = await self._pool.run([step], seconds=max(0.0, until - time.monotonic()))
+                if isinstance(decision, Outcome):
+                    verify_ms += decision.verify_ms
+                    if decision.status is Status.ERROR:
+                        return decision
+                    return replace(
+                        decision,
+                        queue_ms=queue_ms + decision.queue_ms,
+                        verify_ms=verify_ms,
+                        sandbox_ms=sandbox_ms,
+                    )
+                work = decision
+        return cannot_judge(
+            Reason.INTERNAL, f"handler {task.handler} asked for more than {MAX_ROUNDS} rounds"
+        )
