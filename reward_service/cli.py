@@ -1,0 +1,268 @@
+"""The `reward-service` command.
+
+What is decided here: the flags, the exit codes, and what goes where: results to stdout, progress and complaints to
+stderr. Each command imports what it needs when it runs, so that `--help` answers at once.
+
+Exit codes of `score`: 0 every row was judged; 3 some rows are errors (the output says which); 2 it was asked for
+something that can't be done, and nothing was changed; 1 the run had to stop, and the same command goes on from
+there; 130 interrupted, likewise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from reward_service.types import Profile
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reward_service.bulk import Job, Run
+    from reward_service.settings import Settings
+
+app = typer.Typer(
+    name="reward-service",
+    help="Verified rewards for reinforcement learning on language models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+STOPPED, USAGE, SOME_ERRORS, INTERRUPTED = 1, 2, 3, 130
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A rich console; wide enough for the tables when the output is a file."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal:
+        made.width = max(made.width, 140)
+    return made
+
+
+def fail(message: str, code: int = USAGE) -> NoReturn:
+    """Say what is wrong, and end."""
+    typer.echo(f"reward-service: {message}", err=True)
+    raise typer.Exit(code)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from reward_service import __version__
+
+    typer.echo(__version__)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.", show_default="8080")] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="Checking processes.", show_default="one per core")
+    ] = None,
+) -> None:
+    """Start the service. Every other setting is an environment variable REWARD_SERVICE_…; flags win."""
+    from reward_service.server import CannotListen
+    from reward_service.server import serve as run
+
+    settings = settings_with(host=host, port=port, processes=processes)
+    try:
+        code = run(settings, typer.echo)
+    except CannotListen as error:
+        fail(str(error), STOPPED)
+    raise typer.Exit(code)
+
+
+def settings_with(**given: Any) -> Settings:
+    """The settings of the environment, with the flags that were given. Ends with USAGE if a value is none."""
+    from pydantic import ValidationError
+
+    from reward_service.settings import Settings
+
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        found = error.errors(include_url=False)[0]
+        fail(f"setting {found['loc'][0]}: {found['msg']}")
+
+
+@app.command()
+def score(
+    dump: Annotated[
+        Path, typer.Argument(help="JSONL, plain or gzip or zstd, or Parquet.", show_default=False)
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="*.jsonl, *.jsonl.gz, *.jsonl.zst or *.parquet", show_default=False),
+    ],
+    url: Annotated[str | None, typer.Option(help="Score on this service, not in this process.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start again; else go on where it stopped.")
+    ] = False,
+    profile: Annotated[
+        Profile | None, typer.Option(help="For every row.", show_default="the row's own, or strict")
+    ] = None,
+    column: Annotated[str, typer.Option(help="Name of the column that is added.")] = "outcome",
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            help="Column (or dotted path) that rows of one prompt share.",
+            show_default="prompt_id, else data_source and extra_info.index, else the prompt's text",
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Checking processes.", show_default="one per core")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, max=1024, help="Rows scored in one go.")] = 256,
+    patience: Annotated[
+        float, typer.Option(min=0, help="With --url: seconds without any success before it stops.")
+    ] = 300,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
+) -> None:
+    """Score a dump of rollouts. Keeps order and columns, adds `outcome`, and goes on after an interruption.
+
+    Exit code: 0 all rows judged, 3 some rows are errors, 2 wrong usage, 1 had to stop (run it again to go on).
+    """
+    from reward_service.bulk import Job, Run
+    from reward_service.dump import Refused
+    from reward_service.progress import progress
+
+    if url is not None and processes is not None:
+        fail("--processes is for scoring in this process; the service at --url has its own")
+    job = Job(dump, out, column, profile, group_by, batch, limit, overwrite)
+    started = time.monotonic()
+    run: Run | None = None
+    try:
+        with progress(console(stderr=True), dump.name, quiet=quiet) as watch:
+            run = Run(job, watch)
+            if run.prepare():
+                asyncio.run(_score(run, url, patience, processes))
+    except Refused as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail(f"interrupted; {kept(run)}", INTERRUPTED)
+    except OSError as error:
+        fail(f"{error}; {kept(run)}", STOPPED)
+    except Exception as error:
+        if type(error).__name__ not in ("ServiceFailed", "PoolBroken"):
+            raise
+        fail(f"{error}; {kept(run)}", STOPPED)
+    finally:
+        if run is not None:
+            run.close()
+    if not quiet:
+        _say_what_was_done(run, job, time.monotonic() - started)
+    if run.summary.total().errors:
+        raise typer.Exit(SOME_ERRORS)
+
+
+def kept(run: Run | None) -> str:
+    """What an interrupted run leaves."""
+    rows = run.written if run is not None else 0
+    return f"{rows:,} scored rows are kept, and the same command (without --overwrite) goes on from there"
+
+
+async def _score(run: Run, url: str | None, patience: float, processes: int | None) -> None:
+    if url is not None:
+        from reward_service.remote import Service
+
+        async with Service(url, patience=patience) as service:
+            await run.score(service)
+    else:
+        from reward_service.local import local
+
+        async with local(settings_with(processes=processes)) as backend:
+            await run.score(backend)
+
+
+def _say_what_was_done(run: Run, job: Job, seconds: float) -> None:
+    from reward_service import report
+
+    out = console()
+    report.show_summary(out, run.summary, run.rows.grouped_by)
+    fresh = run.written - run.resumed
+    before = f" ({run.resumed:,} were there already)" if run.resumed else ""
+    rate = f", {fresh / seconds:,.0f} rows/s" if fresh else ""
+    text = f"{run.written:,} rows{before} in {seconds:.1f} s{rate} → {job.out}"
+    out.print(text, markup=False, soft_wrap=True)
+
+
+@app.command("data-sources")
+def data_sources(
+    name: Annotated[str | None, typer.Argument(help="One data source, under any of its names.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List what is routed where; with a name, its ground-truth format and an example."""
+    from reward_service import report
+    from reward_service.registry import load
+
+    registry = load()
+    if name is None:
+        rows = report.source_rows(registry)
+        if as_json:
+            typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        else:
+            report.show_sources(console(), rows)
+        return
+    route = registry.route(name)
+    if route is None:
+        nearest = registry.nearest(name)
+        fail(f"no data source {name!r}" + (f"; the nearest: {', '.join(nearest)}" if nearest else ""))
+    row = report.source_row(route.source, route.handler)
+    if as_json:
+        typer.echo(json.dumps(row, ensure_ascii=False, indent=2))
+    else:
+        report.show_source(console(), row)
+
+
+@app.command()
+def explain(
+    file: Annotated[
+        Path | None, typer.Argument(help="A JSON item or JSONL; - is stdin.", show_default=False)
+    ] = None,
+    line: Annotated[int, typer.Option(min=1, help="Which line of the file.")] = 1,
+    data_source: Annotated[str | None, typer.Option("--data-source", "-d", help="Instead of a file.")] = None,
+    response: Annotated[str | None, typer.Option("--response", "-r", help="What the policy wrote.")] = None,
+    ground_truth: Annotated[
+        str | None, typer.Option("--ground-truth", "-g", help="JSON if it reads as JSON, else text.")
+    ] = None,
+    profile: Annotated[Profile | None, typer.Option(help="strict or guru.", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Judge one item, and say what was extracted, which rule fired, and why. Flags override the file's fields."""
+    from reward_service import report
+    from reward_service.dump import Refused
+    from reward_service.local import explained, item_in
+
+    given = {
+        "data_source": data_source,
+        "response": response,
+        "ground_truth": ground_truth,
+        "profile": profile,
+    }
+    given = {field: value for field, value in given.items() if value is not None}
+    if file is None and not {"data_source", "response"} <= set(given):
+        fail("give a file (- for stdin), or --data-source, --response and --ground-truth")
+    try:
+        item = item_in(Path("/dev/stdin") if str(file) == "-" else file, line, given)
+    except (ValueError, OSError, Refused) as error:
+        fail(str(error))
+    told = asyncio.run(explained(settings_with(processes=1, spare_processes=0), item))
+    if as_json:
+        typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
+    else:
+        report.show_explained(console(), told)

@@ -1,0 +1,181 @@
+"""A running service as the place where the command line scores.
+
+What is decided here: when to try again, and when to stop. A service that is full, restarting or out of reach is
+waited for (Retry-After if it says so, else exponential back-off with jitter), as long as some request got through
+within the last `patience` seconds; then the run stops, with everything that is written kept. No failure of the
+service ever becomes a score, and only what the service itself refuses for good becomes an error of one row: a
+refused batch is halved until the row that is to blame stands alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any
+
+import httpx2
+import zstandard
+
+from reward_service import __version__
+from reward_service.types import Reason, cannot_judge
+from reward_service.wire import ItemIn, encode, result
+
+BUSY = frozenset({429, 502, 503, 504})
+REFUSED = frozenset({400, 413, 422})
+DEADLINE_SECONDS = 600.0
+CONNECTIONS = 8
+BODY_BYTES = 24 << 20
+"""Bytes of a body before compression, below the service's default limit of 32 MiB."""
+ATTEMPTS = 3
+"""How often an item is sent whose result is an error that is worth a retry, and a batch that gets a 500."""
+LONGEST_WAIT = 30.0
+
+
+class ServiceFailed(Exception):
+    """The run can't go on with this service. The message says why."""
+
+
+class Service:
+    """Scores items at `url`. Use as `async with Service(url) as service`."""
+
+    def __init__(
+        self, url: str, *, patience: float = 300.0, transport: httpx2.AsyncBaseTransport | None = None
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._patience = patience
+        self._slots = asyncio.Semaphore(CONNECTIONS)
+        self._last_success = time.monotonic()
+        self._client = httpx2.AsyncClient(
+            timeout=httpx2.Timeout(DEADLINE_SECONDS + 60.0, connect=10.0),
+            limits=httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
+            headers={"user-agent": f"reward-service/{__version__}"},
+            transport=transport,
+        )
+
+    async def __aenter__(self) -> Service:
+        self._last_success = time.monotonic()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def score(self, items: Sequence[ItemIn]) -> Sequence[Mapping[str, Any]]:
+        """One result per item, in their order. ServiceFailed if the service can't be used (any more)."""
+        async with self._slots:
+            results = list(await self._score(items))
+            for attempt in range(1, ATTEMPTS):
+                again = [place for place, found in enumerate(results) if found["retryable"]]
+                if not again:
+                    break
+                await asyncio.sleep(backoff(attempt))
+                better = await self._score([items[place] for place in again])
+                for place, found in zip(again, better, strict=True):
+                    results[place] = found
+            return results
+
+    async def _score(self, items: Sequence[ItemIn]) -> Sequence[Mapping[str, Any]]:
+        body = encode({"items": [wire_item(item) for item in items]})
+        if len(body) <= BODY_BYTES or len(items) == 1:
+            response = await self._post(zstandard.ZstdCompressor(level=1).compress(body))
+            if response.status_code == 200:
+                return self._results(response, len(items))
+            if len(items) == 1:
+                reason = Reason.INTERNAL if response.status_code == 500 else Reason.MALFORMED_ITEM
+                error = cannot_judge(reason, f"the service refused the item: {said(response)}")
+                # It was tried often enough: not to be sent again.
+                return [{**result(error, 0, None), "retryable": False}]
+        half = len(items) // 2
+        return [*await self._score(items[:half]), *await self._score(items[half:])]
+
+    async def _post(self, body: bytes) -> httpx2.Response:
+        """The answer: 200, or what the service refuses for good. ServiceFailed when patience ends."""
+        started = time.monotonic()
+        headers = {"content-type": "application/json", "content-encoding": "zstd"}
+        url = f"{self._url}/v1/score/batch?deadline_seconds={DEADLINE_SECONDS:.0f}"
+        attempt = 0
+        while True:
+            attempt += 1
+            wait = backoff(attempt)
+            try:
+                response = await self._client.post(url, content=body, headers=headers)
+            except (httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
+                raise ServiceFailed(f"{self._url}: {error}") from None
+            except httpx2.TransportError as error:
+                problem = f"{type(error).__name__}: {error}".removesuffix(": ")
+            else:
+                status = response.status_code
+                if status == 200 or status in REFUSED or (status == 500 and attempt >= ATTEMPTS):
+                    self._last_success = time.monotonic()
+                    return response
+                problem = said(response)
+                if status not in BUSY and status != 500:
+                    raise ServiceFailed(f"{self._url} can't be used: {problem}")
+                wait = max(wait, retry_after(response.headers.get("retry-after")))
+            silent = time.monotonic() - max(started, self._last_success)
+            if silent + wait > self._patience:
+                raise ServiceFailed(
+                    f"{self._url}: {problem} (no success for {silent:.0f} s, {attempt} attempts)"
+                )
+            await asyncio.sleep(wait)
+
+    def _results(self, response: httpx2.Response, count: int) -> list[dict[str, Any]]:
+        try:
+            results: list[dict[str, Any]] = json.loads(response.content)["results"]
+            whole = len(results) == count and all("retryable" in found for found in results)
+        except (ValueError, KeyError, TypeError):
+            whole = False
+        if not whole:
+            raise ServiceFailed(
+                f"{self._url}: the answer is no batch of {count} results; is it this service?"
+            )
+        return results
+
+
+def wire_item(item: ItemIn) -> dict[str, Any]:
+    """What of a row is sent: the fields that can change its score, and no other column."""
+    fields = {
+        "data_source": item.data_source,
+        "domain": item.domain,
+        "ground_truth": item.gold(),
+        "ground_truth_ref": item.ground_truth_ref,
+        "prompt": item.prompt,
+        "extra_info": item.extra_info,
+        "profile": item.profile,
+    }
+    return {"response": item.response} | {name: value for name, value in fields.items() if value is not None}
+
+
+def backoff(attempt: int) -> float:
+    """Seconds before the next attempt: half to one and a half of 0.5, 1, 2, 4 … 30."""
+    return min(LONGEST_WAIT, 0.25 * 2.0**attempt) * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
+
+
+def retry_after(value: str | None) -> float:
+    """Seconds that a Retry-After header asks for (a number or an HTTP date), at most an hour; 0 without one."""
+    if not value:
+        return 0.0
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except ValueError:
+            return 0.0
+    return min(3600.0, max(0.0, seconds)) if seconds == seconds else 0.0
+
+
+def said(response: httpx2.Response) -> str:
+    """The status, and the problem document's words if there is one."""
+    try:
+        problem = json.loads(response.content)
+        words = f": {problem['title']}: {problem['detail']}"[:300]
+    except (ValueError, KeyError, TypeError):
+        words = ""
+    return f"{response.status_code} {response.reason_phrase}{words}"

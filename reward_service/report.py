@@ -1,0 +1,194 @@
+"""What the command line shows: tables and an explained item, for a terminal or as plain text.
+
+What is decided here: the words and columns that a reader sees. Nothing is computed here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from reward_service.registry import Handler, Registry, Source
+from reward_service.summary import Passes, Summary, Tally
+from reward_service.types import REASONS, Example, Reason
+
+RESPONSE_TAIL = 800
+NONE = "–"
+
+
+def table(*columns: str, numbers: Iterable[str] = (), title: str | None = None) -> Table:
+    """An empty table in the house's look; `numbers` are the columns that are aligned to the right."""
+    made = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    right = set(numbers)
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage."""
+    return NONE if share is None else f"{100 * share:.1f} %"
+
+
+def show_summary(console: Console, summary: Summary, grouped_by: str | None) -> None:
+    """The table per data source, pass@k, and what went wrong."""
+    numbers = ("rows", "mean", "correct", "no answer", "errors", "CPU ms/row")
+    made = table("data source", *numbers, numbers=numbers)
+    for name, tally in sorted(summary.tallies.items()):
+        made.add_row(*_tally_row(name, tally))
+    if len(summary.tallies) > 1:
+        made.add_section()
+        made.add_row(*_tally_row("all", summary.total()), style="bold")
+    console.print(made)
+    _show_passes(console, summary.passes(), grouped_by)
+    if summary.flags:
+        found = ", ".join(f"{name} {count:,}" for name, count in summary.flags.most_common(8))
+        console.print(f"Flags (what looked like reward hacking): {found}", highlight=False)
+    for reason, count in summary.reasons.most_common():
+        lines = ", ".join(f"{line:,}" for line in summary.error_lines[reason])
+        more = ", …" if count > len(summary.error_lines[reason]) else ""
+        meaning = REASONS[Reason(reason)][2]
+        text = f"{count:,} × {reason} ({meaning}): line {lines}{more}"
+        console.print(Text(text, style="red"))
+    for name, versions in sorted(summary.versions.items()):
+        if len(versions) > 1:
+            text = f"Handler {name} judged with versions {', '.join(sorted(versions))}: --overwrite for one"
+            console.print(Text(text, style="yellow"))
+
+
+def _tally_row(name: str, tally: Tally) -> list[str]:
+    return [
+        name,
+        f"{tally.rows:,}",
+        NONE if tally.mean is None else f"{tally.mean:.3f}",
+        f"{tally.correct:,}",
+        percent(tally.no_answer_rate),
+        f"{tally.errors:,}" if tally.errors else NONE,
+        f"{tally.verify_ms / tally.timed:.2f}" if tally.timed else NONE,
+    ]
+
+
+def _show_passes(console: Console, passes: list[Passes], grouped_by: str | None) -> None:
+    if not passes:
+        return
+    ks = sorted({k for one in passes for k in one.pass_at})
+    numbers = ("prompts", "samples each", "avg@n", *(f"pass@{k}" for k in ks))
+    title = f"Rows that share a prompt (by {grouped_by})"
+    made = table("data source", *numbers, numbers=numbers, title=title)
+    for one in passes:
+        made.add_row(
+            one.data_source,
+            f"{one.prompts:,}",
+            str(one.most) if one.fewest == one.most else f"{one.fewest}–{one.most}",
+            f"{one.avg:.3f}",
+            *(f"{one.pass_at[k]:.3f}" if k in one.pass_at else NONE for k in ks),
+        )
+    console.print(made)
+
+
+def source_row(source: Source, handler: Handler) -> dict[str, Any]:
+    """A data source as plain data: the same fields as /v1/data-sources."""
+    example: Example = source.example
+    return {
+        "data_source": source.name,
+        "aliases": list(source.aliases),
+        "domain": handler.domain.value,
+        "handler": handler.name,
+        "version": handler.version,
+        "rule": handler.summary,
+        "ground_truth": source.gold,
+        "reads": list(handler.reads),
+        "example": {
+            "data_source": source.name.rstrip("*"),
+            "response": example.response,
+            "ground_truth": example.ground_truth,
+            "extra_info": dict(example.extra_info),
+        },
+    }
+
+
+def source_rows(registry: Registry) -> list[dict[str, Any]]:
+    """Every data source of a registry, by domain and name."""
+    rows = [
+        source_row(source, handler) for handler in registry.handlers.values() for source in handler.sources
+    ]
+    return sorted(rows, key=lambda row: (row["domain"], row["handler"], row["data_source"]))
+
+
+def show_sources(console: Console, rows: list[dict[str, Any]]) -> None:
+    """What is routed where."""
+    made = table("data source", "domain", "handler", "ground truth")
+    for row in rows:
+        handler = f"{row['handler']} {row['version']}"
+        made.add_row(row["data_source"], row["domain"], handler, Text(row["ground_truth"]))
+    console.print(made)
+    console.print("A name with * stands for every name that begins so. For one of them, with an example:")
+    console.print("  reward-service data-sources NAME", style="bold")
+
+
+def show_source(console: Console, row: Mapping[str, Any]) -> None:
+    """One data source: its rule, its format, and a row that scores 1."""
+    made = Table.grid(padding=(0, 2))
+    made.add_column(style="bold")
+    made.add_column(overflow="fold")
+    made.add_row("data source", Text(row["data_source"]))
+    if row["aliases"]:
+        made.add_row("also called", Text(", ".join(row["aliases"])))
+    made.add_row("domain", row["domain"])
+    made.add_row("handler", f"{row['handler']} {row['version']}")
+    made.add_row("rule", Text(row["rule"]))
+    made.add_row("ground truth", Text(row["ground_truth"]))
+    made.add_row("extra_info read", ", ".join(row["reads"]) or NONE)
+    console.print(made)
+    console.print("\nA row that scores 1:")
+    # One line that can be pasted into a dump: not wrapped, not coloured.
+    console.print(
+        json.dumps(row["example"], ensure_ascii=False), soft_wrap=True, markup=False, highlight=False
+    )
+
+
+def show_explained(console: Console, told: Mapping[str, Any]) -> None:
+    """One judged item: what was extracted, which rule fired, and why."""
+    error = told["status"] == "error"
+    verdict = "error: not judged" if error else f"score {told['score']:g}"
+    colour = "yellow" if error else ("green" if told["correct"] else "red")
+    meaning = REASONS[Reason(told["reason"])][2]
+    console.print(Text.assemble((verdict, f"bold {colour}"), f"  {told['reason']}: {meaning}"))
+    made = Table.grid(padding=(0, 2))
+    made.add_column(style="bold")
+    made.add_column(overflow="fold")
+    made.add_row("data source", Text(_routed(told)))
+    if told["handler"]:
+        made.add_row("handler", f"{told['handler']} {told['version']}, profile {told['profile']}")
+        made.add_row("rule", Text(told["rule"]))
+    made.add_row("ground truth", Text(_short(told["ground_truth"])))
+    made.add_row("response", Text(_tail(told["response"])))
+    made.add_row("extracted", Text(NONE if told["extracted"] is None else told["extracted"]))
+    if told["flags"]:
+        made.add_row("flags", Text(", ".join(told["flags"]), style="yellow"))
+    for part in ("detail", "trace"):
+        for key, value in told[part].items():
+            made.add_row(f"{part}: {key}", Text(_short(value)))
+    made.add_row("CPU", f"{told['verify_ms']:.2f} ms")
+    console.print(made)
+
+
+def _routed(told: Mapping[str, Any]) -> str:
+    if told["routed_to"] in (None, told["data_source"]):
+        return told["data_source"] or NONE
+    return f"{told['data_source']} → {told['routed_to']}"
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= RESPONSE_TAIL else f"{text[:RESPONSE_TAIL]}… ({len(text):,} characters)"
+
+
+def _tail(text: str) -> str:
+    return text if len(text) <= RESPONSE_TAIL else f"({len(text):,} characters) …{text[-RESPONSE_TAIL:]}"

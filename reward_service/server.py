@@ -1,0 +1,93 @@
+"""The service as a process: a listening socket, uvicorn around the application, and what is printed at start.
+
+What is decided here: the socket is bound before anything slow happens, so that a taken port is one clear line;
+the address is printed once requests are answered, and not before.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from reward_service.assemble import build_app
+from reward_service.settings import Settings
+
+KEEP_ALIVE_SECONDS = 75
+"""Longer than the idle time of common clients and proxies, so that it is they who close."""
+BACKLOG = 4096
+
+
+class CannotListen(Exception):
+    """The address can't be had. The message says why."""
+
+
+class Server(uvicorn.Server):
+    """Calls `ready` once it answers."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. CannotListen if the address is taken or not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        hint = "; --port 0 takes a free one" if error.errno == errno.EADDRINUSE else ""
+        raise CannotListen(f"can't listen on {host} port {port}: {error.strerror}{hint}") from None
+    listener.set_inheritable(False)
+    return listener
+
+
+def serve(settings: Settings, say: Callable[[str], object]) -> int:
+    """Run the service until it is told to stop; the exit code. CannotListen if the address can't be had."""
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    with listen(settings.host, settings.port) as listener:
+        host, port = listener.getsockname()[:2]
+        if host in ("0.0.0.0", "::"):  # noqa: S104 - for the text only
+            host = "127.0.0.1"
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        config = uvicorn.Config(
+            build_app(settings),
+            loop="uvloop",
+            http="httptools",
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=settings.drain_seconds,
+            backlog=BACKLOG,
+            access_log=False,
+            log_config=None,
+            log_level="warning",
+            server_header=False,
+        )
+        server = Server(config, lambda: say(greeting(url)))
+        try:
+            server.run(sockets=[listener])
+        except KeyboardInterrupt:
+            pass
+        return 0 if server.started else 1
+
+
+def greeting(url: str) -> str:
+    """Where it is, and one call to try."""
+    return f"""\
+The reward service answers at {url} (API: {url}/docs). Ctrl-C stops it. Try:
+
+  curl -s {url}/v1/score -d '{{"data_source": "logic__graph", "response": "<answer>owl</answer>", "ground_truth": "owl"}}'
+"""
