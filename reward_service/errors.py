@@ -1,7 +1,7 @@
 """The errors that cross a boundary of the service, and how each one looks on the wire.
 
 ServiceError
-├── BadRequest            the body can't be read: syntax, schema, encoding          400 / 415 / 422
+├── BadRequest            the body can't be read: syntax, schema, encoding          400 / 409 / 415 / 422
 ├── TooLarge              more bytes, items or depth than a request may have         413
 ├── NotFound              no such thing                                              404
 ├── Overloaded            no capacity now; `retry_after` says when                   429 / 503
@@ -98,7 +98,7 @@ PROBLEMS: dict[str, Problem] = {
         415, "Unsupported content type or encoding", "Use application/json or application/x-ndjson."
     ),
     "digest-mismatch": Problem(
-        422,
+        409,
         "The content does not have the SHA-256 of its address",
         "PUT to /v1/ground-truths/{sha256 of the body}.",
     ),

@@ -11,13 +11,13 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Path
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
 
 from reward_service import __version__
 from reward_service.engine.ports import GroundTruths
@@ -164,6 +164,7 @@ PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {**_PROBLEM, "description": text}
     for status, text in (
         (400, "not JSON, or not in the encoding it claims"),
+        (409, "the content has another SHA-256 than its address"),
         (413, "too large"),
         (415, "unsupported content type or encoding"),
         (422, "does not fit the schema: `errors` names item and field"),
@@ -241,9 +242,8 @@ def _scoring_routes(app: FastAPI, gateway: Gateway) -> None:
             async def score_group(items: Sequence[ItemIn]) -> list[Scored]:
                 return await gateway.score(items, seconds, wait=True)
 
-            return StreamingResponse(
-                stream.answer(pieces(request, None, None), longest, score_group), media_type=NDJSON
-            )
+            answers = stream.answer(pieces(request, None, None), longest, score_group)
+            return stream.StreamedReply(request, answers, NDJSON)
         with gateway.metrics.requests.labels("batch").time():
             batch = decode_batch(await gateway.body(request), gateway.settings.max_items)
             seconds = gateway.deadline(asked if asked is not None else batch.deadline_seconds)
@@ -269,14 +269,16 @@ def _ground_truth_routes(app: FastAPI, gateway: Gateway) -> None:
             "requestBody": {
                 "required": True,
                 "content": {
-                    JSON: {"schema": {}, "example": "42"},
+                    JSON: {"schema": {"not": {"type": "null"}}, "example": "42"},
                     "text/plain": {"schema": {"type": "string"}},
                 },
             }
         },
         tags=["ground truths"],
     )
-    async def put_ground_truth(sha256: str, request: Request) -> Response:
+    async def put_ground_truth(
+        sha256: Annotated[str, Path(pattern="^[0-9a-fA-F]{64}$")], request: Request
+    ) -> Response:
         limit = gateway.settings.max_ground_truth_bytes
         body = await whole_body(request, limit, limit)
         if hashlib.sha256(body).hexdigest() != sha256.lower():
@@ -368,7 +370,7 @@ def _information_routes(app: FastAPI, gateway: Gateway) -> None:
             raise ServiceError("no checking process is up", problem="not-ready", retry_after=1)
         return {"status": "ready"}
 
-    @app.get("/metrics", summary="Prometheus metrics", tags=["about"])
+    @app.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse, tags=["about"])
     async def metrics() -> Response:
         return Response(gateway.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 

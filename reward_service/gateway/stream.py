@@ -11,8 +11,13 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import BinaryIO, cast
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from reward_service.engine.scorer import Scored
 from reward_service.errors import BadRequest, ServiceError, TooLarge
@@ -23,6 +28,32 @@ GROUP_ITEMS = 256
 GROUP_BYTES = 4 << 20
 IN_FLIGHT = 3
 """Groups being scored while the next one is read."""
+IDLE_SECONDS = 0.02
+
+
+class StreamedReply(Response):
+    """Sends a body as it is made, while the request is still being read.
+
+    Starlette's StreamingResponse listens for a disconnect with the same `receive` that the body comes from, and
+    so swallows pieces of the body. Here the body's reader notices a disconnect first, and this class afterwards.
+    """
+
+    def __init__(self, request: Request, body: AsyncIterator[bytes], media_type: str) -> None:
+        super().__init__(media_type=media_type)
+        del self.headers["content-length"]
+        self._request = request
+        self._body = body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI's."""
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        async with aclosing(cast("AsyncGenerator[bytes, None]", self._body)) as body:
+            async for data in body:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+                if self._request._stream_consumed and await self._request.is_disconnected():
+                    raise ClientDisconnect
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
 
 Score = Callable[[Sequence[ItemIn]], Awaitable[list[Scored]]]
 Line = tuple[int, ItemIn | str]
@@ -121,45 +152,100 @@ def read_line(number: int, line: bytes | None, longest: int) -> Line | None:
 async def answer(pieces: AsyncIterator[bytes], longest: int, score: Score) -> AsyncIterator[bytes]:
     """The results of a stream, in the order of its lines, a group of them at a time."""
     spool = Spool()
-    producer = asyncio.create_task(_produce(pieces, longest, score, spool))
-    producer.add_done_callback(lambda _: spool.end())
+    work = asyncio.create_task(_work(pieces, longest, score, spool))
+    work.add_done_callback(lambda _: spool.end())
     try:
         while data := await spool.get():
             yield data
-        await producer
+        await work
     finally:
-        producer.cancel()
-        await asyncio.gather(producer, return_exceptions=True)
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
         spool.close()
 
 
-async def _produce(pieces: AsyncIterator[bytes], longest: int, score: Score, spool: Spool) -> None:
-    running: deque[asyncio.Task[bytes]] = deque()
-    group: list[Line] = []
-    size = index = number = 0
+async def _work(pieces: AsyncIterator[bytes], longest: int, score: Score, spool: Spool) -> None:
+    groups = Groups(score)
+    try:
+        async with asyncio.TaskGroup() as both:
+            both.create_task(_read(pieces, longest, groups))
+            both.create_task(_deliver(groups, spool))
+    except ExceptionGroup as several:
+        raise several.exceptions[0] from None
+    finally:
+        groups.close()
+
+
+class Groups:
+    """Lines gathered into groups, and the groups being scored, in order.
+
+    A group is closed when it is full or when no further line came for `IDLE_SECONDS`, so that a client may wait
+    for a result before it sends the next line.
+    """
+
+    def __init__(self, score: Score) -> None:
+        self._score = score
+        self._lines: list[Line] = []
+        self._bytes = self._index = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self.running: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue()
+        self.room = asyncio.Event()
+        self.room.set()
+
+    def add(self, line: Line, size: int) -> None:
+        """One more line of `size` bytes."""
+        self._lines.append(line)
+        self._bytes += size
+        if len(self._lines) >= GROUP_ITEMS or self._bytes >= GROUP_BYTES:
+            self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Start on what there is."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._lines:
+            self.running.put_nowait(asyncio.create_task(_score_group(self._lines, self._index, self._score)))
+            self._index += len(self._lines)
+            self._lines, self._bytes = [], 0
+            if self.running.qsize() > IN_FLIGHT:
+                self.room.clear()
+
+    def close(self) -> None:
+        """Drop what nobody will read."""
+        self._lines = []
+        self.flush()
+        while not self.running.empty():
+            task = self.running.get_nowait()
+            if task is not None:
+                task.cancel()
+
+
+async def _read(pieces: AsyncIterator[bytes], longest: int, groups: Groups) -> None:
+    number = 0
     try:
         async for line in lines(pieces, longest):
             number += 1
             read = read_line(number, line, longest)
-            if read is None:
-                continue
-            group.append(read)
-            size += len(line or b"")
-            if len(group) >= GROUP_ITEMS or size >= GROUP_BYTES:
-                running.append(asyncio.create_task(_score_group(group, index, score)))
-                index, group, size = index + len(group), [], 0
-            while running and (len(running) > IN_FLIGHT or running[0].done()):
-                spool.put(await running.popleft())
+            if read is not None:
+                groups.add(read, len(line or b""))
+                await groups.room.wait()
     except (TooLarge, BadRequest) as error:
         # The status line is out already: say it as a result, in its place.
-        group.append((number + 1, f"after line {number}: {error.detail}"))
-    if group:
-        running.append(asyncio.create_task(_score_group(group, index, score)))
-    try:
-        while running:
-            spool.put(await running.popleft())
-    finally:
-        for task in running:
+        groups.add((number + 1, f"after line {number}: {error.detail}"), 0)
+    groups.flush()
+    groups.running.put_nowait(None)
+
+
+async def _deliver(groups: Groups, spool: Spool) -> None:
+    while (task := await groups.running.get()) is not None:
+        if groups.running.qsize() <= IN_FLIGHT:
+            groups.room.set()
+        try:
+            spool.put(await task)
+        finally:
             task.cancel()
 
 
