@@ -1,0 +1,129 @@
+"""The generated tables of README.md and docs/: `make tables` writes them, `tests/unit/test_tables.py` checks them.
+
+A table stands between `<!-- table: NAME -->` and `<!-- end of table -->`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from reward_service.errors import PROBLEMS
+from reward_service.registry import load
+from reward_service.settings import Settings
+from reward_service.telemetry import Metrics
+from reward_service.types import REASONS
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A markdown table."""
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    for row in rows:
+        lines.append("| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in row) + " |")
+    return "\n".join(lines)
+
+
+def code(text: object) -> str:
+    """The text as code; nothing for nothing."""
+    return f"`{text}`" if str(text) else ""
+
+
+def reasons() -> str:
+    """Every reason: what it means, and whether sending the item again is worth it."""
+    return table(
+        ("reason", "status", "send again?", "meaning"),
+        (
+            (code(reason.value), status.value, "yes" if retry else "", meaning)
+            for reason, (status, retry, meaning) in REASONS.items()
+        ),
+    )
+
+
+def handlers() -> str:
+    """Every handler: its rule and its data sources."""
+    return table(
+        ("handler", "domain", "rule", "data sources"),
+        (
+            (
+                code(handler.name),
+                handler.domain.value,
+                handler.summary,
+                ", ".join(code(source.name) for source in handler.sources),
+            )
+            for handler in sorted(load().handlers.values(), key=lambda one: (one.domain.value, one.name))
+        ),
+    )
+
+
+def settings() -> str:
+    """Every setting: its variable, default and meaning."""
+    prefix = Settings.model_config.get("env_prefix", "")
+    return table(
+        ("variable", "default", "meaning"),
+        (
+            (code(f"{prefix}{name}".upper()), code(field.default if field.default is not None else ""), field.description)
+            for name, field in Settings.model_fields.items()
+        ),
+    )
+
+
+def problems() -> str:
+    """Every problem type over HTTP."""
+    return table(
+        ("type", "status", "title", "what to do"),
+        ((code(name), problem.status, problem.title, problem.advice) for name, problem in PROBLEMS.items()),
+    )
+
+
+def metrics() -> str:
+    """Every metric of our own. The pool's gauges are named in `assemble`."""
+    from reward_service.assemble import build_engine
+
+    engine = build_engine(Settings())
+    found = Metrics("0")
+    rows = [
+        (code(family.name), family.type, family.documentation)
+        for family in found.registry.collect()
+        if family.name.startswith("reward_service")
+    ]
+    rows += [(code(name), "gauge", text) for name, (text, _) in engine.gauges.items()]
+    rows += [(code(name), "counter", text) for name, (text, _, _) in engine.counters.items()]
+    return table(("metric", "kind", "meaning"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "reasons": reasons,
+    "handlers": handlers,
+    "settings": settings,
+    "problems": problems,
+    "metrics": metrics,
+}
+_PLACE = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+def rendered(text: str) -> str:
+    """The document with every table made anew."""
+    return _PLACE.sub(lambda match: f"{match[1]}{TABLES[match[2]]()}\n{match[3]}", text)
+
+
+def main() -> int:
+    """Write the tables with `--write`; else say which documents have drifted (exit 1)."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    drifted = [path for path in DOCUMENTS if rendered(path.read_text()) != path.read_text()]
+    for path in drifted:
+        if arguments.write:
+            path.write_text(rendered(path.read_text()))
+        print(f"{'wrote' if arguments.write else 'has drifted:'} {path.relative_to(ROOT)}")
+    return 1 if drifted and not arguments.write else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
