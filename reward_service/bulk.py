@@ -52,11 +52,15 @@ MALFORMED = "(malformed)"
 """The data source under which rows are counted that can't be read."""
 
 
+class Stopped(Exception):
+    """Nothing can be scored any more where the run scores. The message says why."""
+
+
 class Backend(Protocol):
     """Where items are scored."""
 
     async def score(self, items: Sequence[ItemIn]) -> Sequence[Mapping[str, Any]]:
-        """One result (the fields of `wire.ResultOut`) per item, in their order. Raises if it can't go on."""
+        """One result (the fields of `wire.ResultOut`) per item, in their order. Stopped if it can't go on."""
         ...
 
 
@@ -178,7 +182,7 @@ def grouping(row: Any, asked: str | None) -> tuple[str, Callable[[Any], Any]]:
 def recorded(found: Mapping[str, Any], profile: str | None) -> dict[str, Any]:
     """What the output keeps of a result."""
     kept = {name: found[name] for name in OUTCOME}
-    return {**kept, "profile": profile, "detail": found["detail"]}
+    return {**kept, "profile": profile, "detail": dict(found["detail"])}
 
 
 def problem_outcome(entry: Entry) -> dict[str, Any]:
@@ -206,10 +210,14 @@ class Run:
             raise Refused("the output is the input")
         if not job.out.parent.is_dir():
             raise Refused(f"{job.out.parent}: no such directory")
-        self._input: Input = open_input(job.dump, job.column)
         if self._kind == "parquet":
             import reward_service.parquet  # noqa: F401 - says now what to install
-        self._output = self._open_output()
+        self._input: Input = open_input(job.dump, job.column)
+        try:
+            self._output = self._open_output()
+        except BaseException:
+            self._input.close()
+            raise
         self._entries = self._read()
         self._next: Entry | None = None
         self.resumed = 0
@@ -226,7 +234,7 @@ class Run:
 
     def prepare(self) -> bool:
         """Walk over what is there already; is anything left to do? Refused if it is from another input."""
-        self._check_written(self._entries)
+        self._check_written()
         self._next = next(self._entries, None)
         return self._next is not None or self._output.path == self._partial
 
@@ -242,6 +250,7 @@ class Run:
         """Give the files back."""
         self._output.close()
         self._input.close()
+        self.summary.close()
 
     def _read(self) -> Iterator[Entry]:
         for count, record in enumerate(self._input.records()):
@@ -249,11 +258,11 @@ class Run:
                 return
             yield self.rows.read(record)
 
-    def _check_written(self, entries: Iterator[Entry]) -> None:
+    def _check_written(self) -> None:
         """Walk over the written rows and the input side by side. Refused where they differ."""
         again = "give another output, or --overwrite to score everything again"
         for line in self._output.written():
-            entry = next(entries, None)
+            entry = next(self._entries, None)
             if entry is None:
                 raise Refused(f"{self._output.path} has more rows than the input: {again}")
             outcome = self._outcome_in(line, entry)

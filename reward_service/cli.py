@@ -23,7 +23,7 @@ from reward_service.types import Profile
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from reward_service.bulk import Job, Run
+    from reward_service.bulk import Run
     from reward_service.settings import Settings
 
 app = typer.Typer(
@@ -102,7 +102,7 @@ def settings_with(**given: Any) -> Settings:
 @app.command()
 def score(
     dump: Annotated[
-        Path, typer.Argument(help="JSONL, plain or gzip or zstd, or Parquet.", show_default=False)
+        Path, typer.Argument(help="JSONL, plain or gzip or zstd, or Parquet; - is stdin.", show_default=False)
     ],
     out: Annotated[
         Path,
@@ -137,12 +137,15 @@ def score(
 
     Exit code: 0 all rows judged, 3 some rows are errors, 2 wrong usage, 1 had to stop (run it again to go on).
     """
-    from reward_service.bulk import Job, Run
+    from reward_service.bulk import Job, Run, Stopped
     from reward_service.dump import Refused
-    from reward_service.progress import progress
+    from reward_service.errors import PoolBroken
+    from reward_service.report import progress
 
     if url is not None and processes is not None:
         fail("--processes is for scoring in this process; the service at --url has its own")
+    if str(dump) == "-":
+        dump = Path("/dev/stdin")
     job = Job(dump, out, column, profile, group_by, batch, limit, overwrite)
     started = time.monotonic()
     run: Run | None = None
@@ -155,19 +158,16 @@ def score(
         fail(str(error))
     except KeyboardInterrupt:
         fail(f"interrupted; {kept(run)}", INTERRUPTED)
-    except OSError as error:
+    except (Stopped, PoolBroken, OSError) as error:
         fail(f"{error}; {kept(run)}", STOPPED)
-    except Exception as error:
-        if type(error).__name__ not in ("ServiceFailed", "PoolBroken"):
-            raise
-        fail(f"{error}; {kept(run)}", STOPPED)
+    else:
+        if not quiet:
+            _say_what_was_done(run, time.monotonic() - started)
+        if run.summary.total().errors:
+            raise typer.Exit(SOME_ERRORS)
     finally:
         if run is not None:
             run.close()
-    if not quiet:
-        _say_what_was_done(run, job, time.monotonic() - started)
-    if run.summary.total().errors:
-        raise typer.Exit(SOME_ERRORS)
 
 
 def kept(run: Run | None) -> str:
@@ -189,7 +189,7 @@ async def _score(run: Run, url: str | None, patience: float, processes: int | No
             await run.score(backend)
 
 
-def _say_what_was_done(run: Run, job: Job, seconds: float) -> None:
+def _say_what_was_done(run: Run, seconds: float) -> None:
     from reward_service import report
 
     out = console()
@@ -197,8 +197,11 @@ def _say_what_was_done(run: Run, job: Job, seconds: float) -> None:
     fresh = run.written - run.resumed
     before = f" ({run.resumed:,} were there already)" if run.resumed else ""
     rate = f", {fresh / seconds:,.0f} rows/s" if fresh else ""
-    text = f"{run.written:,} rows{before} in {seconds:.1f} s{rate} → {job.out}"
+    text = f"{run.written:,} rows{before} in {seconds:.1f} s{rate} → {run.job.out}"
     out.print(text, markup=False, soft_wrap=True)
+    if run.job.dump != Path("/dev/stdin"):
+        hint = f"Why did a row get that? reward-service explain {run.job.dump} --line 1"
+        out.print(hint, markup=False, soft_wrap=True, style="dim")
 
 
 @app.command("data-sources")

@@ -104,6 +104,7 @@ class TextInput:
         self.kind = kind
         self.total: int | None = status.st_size if stat.S_ISREG(status.st_mode) else None
         self._raw = raw
+        self._file = buffered  # closes the raw file when it goes
         self._stream: BinaryIO = buffered
         if kind != "plain":
             self._stream = io.BufferedReader(_Pieces(frames(buffered, kind)), BUFFER_BYTES)
@@ -134,7 +135,7 @@ class TextInput:
 
     def close(self) -> None:
         """Give the file back."""
-        self._raw.close()
+        self._file.close()
 
 
 def frames(file: BinaryIO, kind: str) -> Iterator[tuple[bytes, int | None]]:

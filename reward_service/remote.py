@@ -13,7 +13,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
@@ -22,6 +22,7 @@ import httpx2
 import zstandard
 
 from reward_service import __version__
+from reward_service.bulk import Stopped
 from reward_service.types import Reason, cannot_judge
 from reward_service.wire import ItemIn, encode, result
 
@@ -36,18 +37,20 @@ ATTEMPTS = 3
 LONGEST_WAIT = 30.0
 
 
-class ServiceFailed(Exception):
-    """The run can't go on with this service. The message says why."""
-
-
 class Service:
     """Scores items at `url`. Use as `async with Service(url) as service`."""
 
     def __init__(
-        self, url: str, *, patience: float = 300.0, transport: httpx2.AsyncBaseTransport | None = None
+        self,
+        url: str,
+        *,
+        patience: float = 300.0,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._url = url.rstrip("/")
         self._patience = patience
+        self._pause = pause
         self._slots = asyncio.Semaphore(CONNECTIONS)
         self._last_success = time.monotonic()
         self._client = httpx2.AsyncClient(
@@ -67,14 +70,14 @@ class Service:
         await self._client.aclose()
 
     async def score(self, items: Sequence[ItemIn]) -> Sequence[Mapping[str, Any]]:
-        """One result per item, in their order. ServiceFailed if the service can't be used (any more)."""
+        """One result per item, in their order. Stopped if the service can't be used (any more)."""
         async with self._slots:
             results = list(await self._score(items))
             for attempt in range(1, ATTEMPTS):
                 again = [place for place, found in enumerate(results) if found["retryable"]]
                 if not again:
                     break
-                await asyncio.sleep(backoff(attempt))
+                await self._pause(backoff(attempt))
                 better = await self._score([items[place] for place in again])
                 for place, found in zip(again, better, strict=True):
                     results[place] = found
@@ -95,7 +98,7 @@ class Service:
         return [*await self._score(items[:half]), *await self._score(items[half:])]
 
     async def _post(self, body: bytes) -> httpx2.Response:
-        """The answer: 200, or what the service refuses for good. ServiceFailed when patience ends."""
+        """The answer: 200, or what the service refuses for good. Stopped when patience ends."""
         started = time.monotonic()
         headers = {"content-type": "application/json", "content-encoding": "zstd"}
         url = f"{self._url}/v1/score/batch?deadline_seconds={DEADLINE_SECONDS:.0f}"
@@ -106,7 +109,7 @@ class Service:
             try:
                 response = await self._client.post(url, content=body, headers=headers)
             except (httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
-                raise ServiceFailed(f"{self._url}: {error}") from None
+                raise Stopped(f"{self._url}: {error}") from None
             except httpx2.TransportError as error:
                 problem = f"{type(error).__name__}: {error}".removesuffix(": ")
             else:
@@ -116,14 +119,12 @@ class Service:
                     return response
                 problem = said(response)
                 if status not in BUSY and status != 500:
-                    raise ServiceFailed(f"{self._url} can't be used: {problem}")
+                    raise Stopped(f"{self._url} can't be used: {problem}")
                 wait = max(wait, retry_after(response.headers.get("retry-after")))
             silent = time.monotonic() - max(started, self._last_success)
             if silent + wait > self._patience:
-                raise ServiceFailed(
-                    f"{self._url}: {problem} (no success for {silent:.0f} s, {attempt} attempts)"
-                )
-            await asyncio.sleep(wait)
+                raise Stopped(f"{self._url}: {problem} (no success for {silent:.0f} s, {attempt} attempts)")
+            await self._pause(wait)
 
     def _results(self, response: httpx2.Response, count: int) -> list[dict[str, Any]]:
         try:
@@ -132,9 +133,7 @@ class Service:
         except (ValueError, KeyError, TypeError):
             whole = False
         if not whole:
-            raise ServiceFailed(
-                f"{self._url}: the answer is no batch of {count} results; is it this service?"
-            )
+            raise Stopped(f"{self._url}: the answer is no batch of {count} results; is it this service?")
         return results
 
 

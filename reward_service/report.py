@@ -1,25 +1,31 @@
-"""What the command line shows: tables and an explained item, for a terminal or as plain text.
+"""What the command line shows: progress, tables and an explained item, for a terminal or as plain text.
 
-What is decided here: the words and columns that a reader sees. Nothing is computed here.
+What is decided here: the words and columns that a reader sees, and that a log gets a line every ten seconds where
+a terminal gets a bar with rate and ETA.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from rich import progress as bars
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from reward_service.bulk import Progress, Watch
 from reward_service.registry import Handler, Registry, Source
 from reward_service.summary import Passes, Summary, Tally
 from reward_service.types import REASONS, Example, Reason
 
 RESPONSE_TAIL = 800
 NONE = "–"
+LOG_SECONDS = 10.0
 
 
 def table(*columns: str, numbers: Iterable[str] = (), title: str | None = None) -> Table:
@@ -192,3 +198,50 @@ def _short(value: Any) -> str:
 
 def _tail(text: str) -> str:
     return text if len(text) <= RESPONSE_TAIL else f"({len(text):,} characters) …{text[-RESPONSE_TAIL:]}"
+
+
+@contextmanager
+def progress(console: Console, name: str, *, quiet: bool) -> Iterator[Watch]:
+    """Something to call with each `bulk.Progress`."""
+    if quiet:
+        yield lambda _: None
+    elif console.is_terminal:
+        with _bar(console, name) as watch:
+            yield watch
+    else:
+        yield _Log(console)
+
+
+class _Log:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._started = self._last = time.monotonic()
+
+    def __call__(self, now: Progress) -> None:
+        moment = time.monotonic()
+        if moment - self._last < LOG_SECONDS:
+            return
+        self._last = moment
+        rate = (now.rows - now.resumed) / (moment - self._started)
+        share = f", {100 * now.done / now.total:.0f} % read" if now.total else ""
+        self._console.print(f"{now.rows:,} rows{share}, {rate:,.0f} rows/s", soft_wrap=True)
+
+
+@contextmanager
+def _bar(console: Console, name: str) -> Iterator[Watch]:
+    columns = (
+        bars.TextColumn("{task.description}", markup=False),
+        bars.BarColumn(),
+        bars.TaskProgressColumn(),
+        bars.TextColumn("{task.fields[rows]:,} rows  {task.fields[rate]:,.0f}/s  ETA"),
+        bars.TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with bars.Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(name, total=None, rows=0, rate=0.0)
+        started = time.monotonic()
+
+        def watch(now: Progress) -> None:
+            rate = (now.rows - now.resumed) / max(1e-3, time.monotonic() - started)
+            bar.update(task, completed=now.done, total=now.total, rows=now.rows, rate=rate)
+
+        yield watch

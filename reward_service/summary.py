@@ -128,10 +128,14 @@ class Groups:
         self._base.commit()
         self._held.clear()
 
+    def close(self) -> None:
+        """Give the database back."""
+        self._base.close()
+
     def passes(self) -> list[Passes]:
         """See `Summary.passes`."""
         self._store()
-        found = [one for name, source in self._sources.items() if (one := self._passes(name, source))]
+        found = [one for name, source in sorted(self._sources.items()) if (one := self._passes(name, source))]
         if len(found) > 1 and (every := self._passes(ANY, None)):
             found.append(every)
         return found
@@ -218,3 +222,7 @@ class Summary:
     def passes(self) -> list[Passes]:
         """pass@k and avg@k per data source with several samples per prompt; with two or more of those, also of all."""
         return self._groups.passes()
+
+    def close(self) -> None:
+        """Give the temporary database back. The tallies stay."""
+        self._groups.close()
