@@ -1,0 +1,71 @@
+"""The engine that tests use: the one there is, else one of our own (deploy/engine), else a loud reason.
+
+What is decided here: a test that needs an engine is skipped without one, except in CI (`CI` set), where that is a
+failure: a green CI must mean that the sandbox was tested.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from deploy.engine import engine as own
+from reward_service.adapters.docker_api import DEFAULT_HOST, EngineApi, EngineError
+from reward_service.sandbox_images import BuildError, Kind, build
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Skip the test, loudly; in CI, fail it."""
+    if os.environ.get("CI"):
+        pytest.fail(f"CI must not skip this: {reason}", pytrace=False)
+    pytest.skip(f"NOT TESTED: {reason}")
+
+
+def need(*tools: str) -> None:
+    """Have these commands installed (names as in `deploy/engine`: bwrap, redis-server, …), or skip."""
+    if trouble := own.install(tools, optional=()):
+        unavailable(trouble)
+
+
+def find() -> str | None:
+    """The host of an engine that is up: DOCKER_HOST, or the default socket."""
+    for host in filter(None, (os.environ.get("DOCKER_HOST"), DEFAULT_HOST)):
+        try:
+            EngineApi(host, seconds=10).info()
+        except EngineError:
+            continue
+        return host
+    return None
+
+
+@contextmanager
+def running() -> Iterator[str]:
+    """The host of an engine for as long as the block lasts; skips (or, in CI, fails) if there can't be one."""
+    if host := find():
+        yield host
+        return
+    try:
+        use = own.acquire()
+    except own.NoEngine as error:
+        unavailable(str(error))
+    try:
+        yield use.host
+    finally:
+        use.release()
+
+
+def image(host: str, kind: Kind = Kind.PYTHON) -> str:
+    """The image of this checkout on the engine, built if it isn't there; one builds, others wait."""
+    lock = Path(tempfile.gettempdir()) / f"reward-service-build-{os.geteuid()}.lock"
+    try:
+        with own.locked(lock):
+            return build(EngineApi(host, seconds=600), kind, log=lambda line: None)
+    except BuildError as error:
+        # No skip: there is an engine, and our own image can't be built on it.
+        pytest.fail(str(error), pytrace=False)
