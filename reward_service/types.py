@@ -58,6 +58,7 @@ class Reason(StrEnum):
     JUDGE_UNAVAILABLE = "judge_unavailable"
     DEADLINE = "deadline"
     OVERLOADED = "overloaded"
+    SERVICE_UNREACHABLE = "service_unreachable"
     INTERNAL = "internal"
 
 
@@ -96,6 +97,7 @@ REASONS: Mapping[Reason, tuple[Status, bool, str]] = MappingProxyType(
         Reason.JUDGE_UNAVAILABLE: (Status.ERROR, True, "no judge model answered"),
         Reason.DEADLINE: (Status.ERROR, True, "the deadline passed before the item could be judged"),
         Reason.OVERLOADED: (Status.ERROR, True, "the service took on no more work"),
+        Reason.SERVICE_UNREACHABLE: (Status.ERROR, True, "said by a client: no answer came from the service"),
         Reason.INTERNAL: (Status.ERROR, True, "a defect of the service; the log names it"),
     }
 )
@@ -206,10 +208,16 @@ def scored(
         raise ValueError(f"a score lies in [0, 1], not {score!r}")
     if REASONS[reason][0] is not Status.SCORED:
         raise ValueError(f"{reason} is a reason for an error, not for a score")
-    text = None if extracted is None else str(extracted)[:EXTRACTED_LIMIT]
-    return Outcome(
-        Status.SCORED, reason, float(score), score == 1.0, text, tuple(flags), detail or NOTHING, trace
-    )
+    score = float(score)
+    text = None if extracted is None else _shown(extracted)
+    return Outcome(Status.SCORED, reason, score, score == 1.0, text, tuple(flags), detail or NOTHING, trace)
+
+
+def _shown(extracted: object) -> str:
+    try:
+        return str(extracted)[:EXTRACTED_LIMIT]
+    except ValueError:  # Python writes no integer of more than 4,300 digits; an answer must not raise by its size
+        return f"<{type(extracted).__name__} too long to write>"
 
 
 def accept(
@@ -249,7 +257,7 @@ def fingerprint(handler: str, version: str, item: Item) -> bytes:
     """16 bytes that are equal for two items exactly when their scores must be.
 
     Every field is length-prefixed: with plain concatenation a crafted response could take over the cache
-    entry of another item.
+    entry of another item. TypeError, ValueError or RecursionError if a value is not JSON data.
     """
     gold = item.ground_truth
     if type(gold) is str:
@@ -258,13 +266,13 @@ def fingerprint(handler: str, version: str, item: Item) -> bytes:
         kind, gold_bytes = b"j", _canonical(gold)
     response = item.response.encode("utf-8", "surrogatepass")
     extra = _canonical(dict(item.extra_info)) if item.extra_info else b""
-    head = f"{handler}\0{version}\0{item.profile}\0{item.data_source}\0{item.explain}".encode()
+    head = f"{handler}\0{version}\0{item.profile}\0{item.data_source}\0{item.explain}".encode("utf-8", "surrogatepass")
     sizes = b"%d,%d,%d,%d;" % (len(head), len(response), len(gold_bytes), len(extra))
     return hashlib.sha256(b"".join((sizes, head, kind, response, gold_bytes, extra))).digest()[:16]
 
 
 def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=repr).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
 
 @dataclass(frozen=True, slots=True)
