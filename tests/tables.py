@@ -6,6 +6,7 @@ A table stands between `<!-- table: NAME -->` and `<!-- end of table -->`.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -18,14 +19,20 @@ from reward_service.telemetry import Metrics
 from reward_service.types import REASONS
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "tests" / "handlers" / "DISAGREEMENTS.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A markdown table."""
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     for row in rows:
-        lines.append("| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in row) + " |")
+        lines.append(
+            "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
+        )
     return "\n".join(lines)
 
 
@@ -67,7 +74,11 @@ def settings() -> str:
     return table(
         ("variable", "default", "meaning"),
         (
-            (code(f"{prefix}{name}".upper()), code(field.default if field.default is not None else ""), field.description)
+            (
+                code(f"{prefix}{name}".upper()),
+                code(field.default if field.default is not None else ""),
+                field.description,
+            )
             for name, field in Settings.model_fields.items()
         ),
     )
@@ -97,12 +108,32 @@ def metrics() -> str:
     return table(("metric", "kind", "meaning"), rows)
 
 
+def benchmarks() -> str:
+    """What `make bench ARGS=--write` measured last: CPU time per item through HTTP."""
+    measured = json.loads((ROOT / "docs" / "benchmarks.json").read_text())
+    return table(
+        ("workload", "gateway µs/item", "checking µs/item", "items per core-second"),
+        (
+            (row["name"], f"{row['gateway']:.1f}", f"{row['below']:.1f}", f"{row['rate']:,.0f}")
+            for row in measured["http"]
+        ),
+    )
+
+
+def disagreements() -> str:
+    """Every handler's disagreements with the labels, in one document."""
+    parts = sorted((ROOT / "tests" / "handlers" / "disagreements").glob("*.md"))
+    return "\n\n".join(part.read_text().strip() for part in parts)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "reasons": reasons,
     "handlers": handlers,
     "settings": settings,
     "problems": problems,
     "metrics": metrics,
+    "benchmarks": benchmarks,
+    "disagreements": disagreements,
 }
 _PLACE = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 

@@ -18,7 +18,7 @@ import httpx2
 
 from reward_service.registry import load
 from reward_service.types import Domain
-from tests.load.measure import cpu_of, rss, service
+from tests.load.measure import Cpu, cpu_of, rss, service
 
 BATCH = 256
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -33,8 +33,20 @@ def post(http: httpx2.Client, body: bytes) -> list[dict[str, Any]]:
     return results
 
 
-def report(name: str, spent: Any, items: int) -> None:
+MEASURED: list[dict[str, Any]] = []
+"""What this run measured, for `docs/benchmarks.json`."""
+
+
+def report(name: str, spent: Cpu, items: int) -> None:
     """A line of the table."""
+    MEASURED.append(
+        {
+            "name": name,
+            "gateway": 1e6 * spent.own / items,
+            "below": 1e6 * spent.below / items,
+            "rate": items / spent.total,
+        }
+    )
     print(
         f"{name:46} {items:9,} {1e6 * spent.own / items:9.1f} {1e6 * spent.below / items:9.1f} "
         f"{1e6 * spent.total / items:9.1f} {items / spent.total:12,.0f}",
@@ -104,6 +116,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--write", action="store_true", help="keep the figures in docs/benchmarks.json")
     arguments = parser.parse_args()
     print(
         f"{'CPU µs per item, batches of ' + str(BATCH):46} {'items':>9} {'gateway':>9} {'pool':>9} {'both':>9} {'items/core-s':>12}"
@@ -154,6 +167,10 @@ def main() -> None:
         assert got == count
         report("NDJSON stream, no-op handler", cpu_of(pid) - before, count)
         print("gateway RSS in MiB at each tenth of the stream:", *(f"{mark >> 20}" for mark in marks))
+    if arguments.write:
+        path = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.json"
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps({**kept, "http": MEASURED}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
