@@ -13,7 +13,6 @@ empty environment but for PYTHONPATH.
 from __future__ import annotations
 
 import base64
-import binascii
 import ctypes
 import gc
 import importlib
@@ -59,25 +58,29 @@ MAX_GROUND_TRUTH = 64 << 20
 
 
 def run_items(
-    registry: Registry, tasks: list[Task], deadline: float, page: mmap.mmap, slot: int, send: Any
+    registry: Registry, tasks: list[tuple[Any, ...]], page: mmap.mmap, slot: int, send: Any
 ) -> bool:
-    """Judge the tasks in order and send verdicts. False if the process should not be used again."""
+    """Judge tasks (each with its deadline at the end) in order and send verdicts.
+
+    False if the process should not be used again.
+    """
     offset = slot * SLOT_BYTES
     verdicts: list[Verdict] = []
     healthy = True
     flushed = time.monotonic()
     cpu_before = time.process_time()
-    for index, task in enumerate(tasks):
+    for index, (*fields, deadline) in enumerate(tasks):
+        task = Task(*fields)
         started = time.monotonic()
         if started > deadline:
             outcome: Outcome | Work = cannot_judge(
                 Reason.DEADLINE, "the request's deadline passed while the item was queued"
             )
         else:
-            handler = registry.handlers[task[0]]
+            handler = registry.handlers[task.handler]
             PROGRESS.pack_into(page, offset, index, started)
             signal.setitimer(signal.ITIMER_PROF, handler.limits.cpu_seconds)
-            outcome, healthy = judge_one(handler, Task(*task))
+            outcome, healthy = judge_one(handler, task)
         cpu = time.process_time()
         verdicts.append((index, decision_to_plain(outcome), started, cpu - cpu_before))
         cpu_before = cpu
@@ -101,6 +104,8 @@ def judge_one(handler: Handler, task: Task) -> tuple[Outcome | Work, bool]:
         gold = plain_ground_truth(task.ground_truth)
     except ValueError as error:
         return malformed(str(error)), True
+    except MemoryError:
+        return malformed("the compressed ground truth is too large to unpack"), False
     item = Item(
         task.data_source,
         task.response,
@@ -150,10 +155,10 @@ def plain_ground_truth(gold: Any) -> Any:
     ValueError says what is wrong, without quoting it.
     """
     if isinstance(gold, dict) and len(gold) == 1 and isinstance(gold.get("compressed"), str):
-        return decompress(gold["compressed"])
-    if isinstance(gold, str):
-        return decompress(gold) if gold.startswith("H4sI") and len(gold) > 24 else gold
-    if not finite(gold):
+        gold = decompress(gold["compressed"])
+    elif isinstance(gold, str) and gold.startswith("H4sI") and len(gold) > 24:
+        gold = decompress(gold)
+    if not isinstance(gold, str) and not finite(gold):
         raise ValueError("the ground truth holds NaN or an infinity")
     return gold
 
@@ -164,12 +169,14 @@ def decompress(text: str) -> Any:
         packed = base64.b64decode(text, validate=True)
         machine = zlib.decompressobj(wbits=31)
         body = machine.decompress(packed, MAX_GROUND_TRUTH)
-    except (binascii.Error, zlib.error):
+    except (ValueError, zlib.error):  # binascii.Error is a ValueError, and so is what is not ASCII
         raise ValueError("the compressed ground truth is not base64 gzip") from None
     if machine.unconsumed_tail:
         raise ValueError(f"the compressed ground truth is larger than {MAX_GROUND_TRUTH >> 20} MiB")
     if not machine.eof:
         raise ValueError("the compressed ground truth is cut off")
+    if machine.unused_data.strip(b"\0"):
+        raise ValueError("the compressed ground truth goes on after its end")
     try:
         plain = body.decode()
     except UnicodeDecodeError:
@@ -210,8 +217,7 @@ def child_main(connection: socket.socket, slot: int, page: mmap.mmap, registry: 
             if len(header) < HEADER.size:
                 break
             body = reader.read(HEADER.unpack(header)[0])
-            tasks, deadline = unpack(body)
-            if not run_items(registry, tasks, deadline, page, slot, send):
+            if not run_items(registry, unpack(body), page, slot, send):
                 break
     except (BrokenPipeError, ConnectionResetError):
         pass

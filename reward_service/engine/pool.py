@@ -73,12 +73,16 @@ class Job:
 
 @dataclass(slots=True)
 class Assignment:
-    """What a child is working on: a job's positions by place, and the places not yet answered."""
+    """What a child is working on: (job, position) by place, and the places not yet answered."""
 
-    job: Job
-    positions: list[int]
+    places: list[tuple[Job, int]]
     pending: set[int]
     starved: bool = False
+
+    def task(self, place: int) -> Task:
+        """The task at a place."""
+        job, position = self.places[place]
+        return job.tasks[position]
 
 
 @dataclass(slots=True)
@@ -202,28 +206,36 @@ class Pool:
 
     def _dispatch(self) -> None:
         while self._jobs and self._idle and len(self._working) < self.size:
+            places = self._cut()
+            if places:
+                child = self._idle.popleft()
+                self._working[child] = Assignment(places, set(range(len(places))))
+                child.begin()
+                child.send([(*job.tasks[position], job.deadline) for job, position in places])
+
+    def _cut(self) -> list[tuple[Job, int]]:
+        """The next chunk: a suspect alone, or as many items as should take CHUNK_SECONDS.
+
+        Jobs take turns; small ones share a chunk, so that many calls with one item cost little more than one call.
+        """
+        places: list[tuple[Job, int]] = []
+        budget = CHUNK_SECONDS
+        for _ in range(len(self._jobs)):
             job = self._jobs.popleft()
-            positions = self._cut(job)
+            if job.suspects and not places:
+                places.append((job, job.suspects.popleft()))
+                budget = 0.0
+            fair_share = -(-len(job.waiting) // self.size)
+            while job.waiting and fair_share and len(places) < CHUNK_ITEMS and budget > 0:
+                position = job.waiting.popleft()
+                budget -= self._cost.get(job.tasks[position].handler, FIRST_COST)
+                places.append((job, position))
+                fair_share -= 1
             if job.waiting or job.suspects:
                 self._jobs.append(job)
-            if positions:
-                child = self._idle.popleft()
-                self._working[child] = Assignment(job, positions, set(range(len(positions))))
-                child.begin()
-                child.send(([tuple(job.tasks[position]) for position in positions], job.deadline))
-
-    def _cut(self, job: Job) -> list[int]:
-        """The next chunk of a job: a suspect alone, or as many items as should take CHUNK_SECONDS."""
-        if job.suspects:
-            return [job.suspects.popleft()]
-        fair_share = -(-len(job.waiting) // self.size)
-        budget = CHUNK_SECONDS
-        positions: list[int] = []
-        while job.waiting and len(positions) < min(CHUNK_ITEMS, fair_share) and budget > 0:
-            position = job.waiting.popleft()
-            budget -= self._cost.get(job.tasks[position].handler, FIRST_COST)
-            positions.append(position)
-        return positions
+            if budget <= 0 or len(places) >= CHUNK_ITEMS:
+                break
+        return places
 
     # What the processes say
 
@@ -245,10 +257,11 @@ class Pool:
             return
         for place, plain, started, cpu in message[1]:
             work.pending.discard(place)
-            self._settle(work.job, work.positions[place], plain, started, cpu)
+            job, position = work.places[place]
+            self._settle(job, position, plain, started, cpu)
         if message[0] == "D":
             del self._working[child]
-            self._served[child] += len(work.positions)
+            self._served[child] += len(work.places)
             if self._worn_out(child, message[2] * _RSS_UNIT):
                 self.stats.recycled += 1
                 child.retire()
@@ -289,32 +302,35 @@ class Pool:
 
     def _sort_out(self, child: Child, work: Assignment) -> None:
         """Decide what a dead child's unanswered items get."""
-        job = work.job
         place, _ = child.progress()
         if child.exit_code is None:
             pass  # it was ended for no fault of its own
         elif place in work.pending:
             work.pending.discard(place)
-            self._convict(child, work, work.positions[place])
-        elif len(work.pending) < len(work.positions):
+            self._convict(child, work, place)
+        elif len(work.pending) < len(work.places):
             self.stats.kills["memory"] += 1  # it said what happened, and ended by itself
         else:
             # It died before it started on anything; no item is to blame, but it can't go on for ever.
             for place in work.pending:
-                job.attempts[work.positions[place]] += 1
+                job, position = work.places[place]
+                job.attempts[position] += 1
         for place in sorted(work.pending, reverse=True):
-            position = work.positions[place]
+            job, position = work.places[place]
             if job.attempts[position] >= MAX_ATTEMPTS:
                 self._settle_here(
                     job, position, cannot_judge(Reason.INTERNAL, "no process lived long enough")
                 )
             else:
                 job.waiting.appendleft(position)
-        if (job.waiting or job.suspects) and job in self._unfinished and job not in self._jobs:
+                self._queue_again(job)
+
+    def _queue_again(self, job: Job) -> None:
+        if job in self._unfinished and job not in self._jobs:
             self._jobs.appendleft(job)
 
-    def _convict(self, child: Child, work: Assignment, position: int) -> None:
-        job = work.job
+    def _convict(self, child: Child, work: Assignment, place: int) -> None:
+        job, position = work.places[place]
         handler = self._registry.handlers[job.tasks[position].handler]
         if child.exit_code == -signal.SIGPROF:
             self.stats.kills["cpu"] += 1
@@ -329,6 +345,7 @@ class Pool:
             job.strikes[position] += 1
             if job.strikes[position] < STRIKES:
                 job.suspects.append(position)
+                self._queue_again(job)
                 return
             log.error("an item ended two processes of handler %s (exit %s)", handler.name, child.exit_code)
             message = "the checker crashed on this item, twice"
@@ -377,7 +394,7 @@ class Pool:
             for child, work in list(self._working.items()):
                 place, started = child.progress()
                 if place in work.pending and not work.starved:
-                    handler = self._registry.handlers[work.job.tasks[work.positions[place]].handler]
+                    handler = self._registry.handlers[work.task(place).handler]
                     if now - started > handler.limits.wall_seconds:
                         work.starved = True
                         child.kill()
