@@ -11,7 +11,6 @@ there; 130 interrupted, likewise.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -217,7 +216,7 @@ def data_sources(
     if name is None:
         rows = report.source_rows(registry)
         if as_json:
-            typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+            typer.echo(report.as_json(rows))
         else:
             report.show_sources(console(), rows)
         return
@@ -227,7 +226,7 @@ def data_sources(
         fail(f"no data source {name!r}" + (f"; the nearest: {', '.join(nearest)}" if nearest else ""))
     row = report.source_row(route.source, route.handler)
     if as_json:
-        typer.echo(json.dumps(row, ensure_ascii=False, indent=2))
+        typer.echo(report.as_json(row))
     else:
         report.show_source(console(), row)
 
@@ -266,6 +265,6 @@ def explain(
         fail(str(error))
     told = asyncio.run(explained(settings_with(processes=1, spare_processes=0), item))
     if as_json:
-        typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        typer.echo(report.as_json(told))
     else:
         report.show_explained(console(), told)

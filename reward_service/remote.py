@@ -22,7 +22,7 @@ import httpx2
 import zstandard
 
 from reward_service import __version__
-from reward_service.bulk import Stopped
+from reward_service.bulk import OUTCOME, Stopped
 from reward_service.types import Reason, cannot_judge
 from reward_service.wire import ItemIn, encode, result
 
@@ -129,12 +129,20 @@ class Service:
     def _results(self, response: httpx2.Response, count: int) -> list[dict[str, Any]]:
         try:
             results: list[dict[str, Any]] = json.loads(response.content)["results"]
-            whole = len(results) == count and all("retryable" in found for found in results)
-        except (ValueError, KeyError, TypeError):
+            whole = len(results) == count and all(map(sound, results))
+        except (ValueError, KeyError, TypeError, AttributeError):
             whole = False
         if not whole:
             raise Stopped(f"{self._url}: the answer is no batch of {count} results; is it this service?")
         return results
+
+
+NEEDED = frozenset({*OUTCOME, "detail", "retryable", "cached", "verify_ms"})
+
+
+def sound(found: Mapping[str, Any]) -> bool:
+    """Is this a result that this version can read, and without a score beside an error?"""
+    return found.keys() >= NEEDED and (found["status"] == "error") == (found["score"] is None)
 
 
 def wire_item(item: ItemIn) -> dict[str, Any]:
@@ -153,7 +161,7 @@ def wire_item(item: ItemIn) -> dict[str, Any]:
 
 def backoff(attempt: int) -> float:
     """Seconds before the next attempt: half to one and a half of 0.5, 1, 2, 4 … 30."""
-    return min(LONGEST_WAIT, 0.25 * 2.0**attempt) * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
+    return min(LONGEST_WAIT, 0.25 * 2.0 ** min(attempt, 16)) * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
 
 
 def retry_after(value: str | None) -> float:

@@ -7,6 +7,7 @@ a terminal gets a bar with rate and ETA.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 from rich import progress as bars
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -37,6 +39,24 @@ def table(*columns: str, numbers: Iterable[str] = (), title: str | None = None) 
     return made
 
 
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def clean(text: str) -> str:
+    """Text that a terminal only shows: what would move, colour or reorder it is written as a JSON escape.
+
+    A response may hold escape sequences for whoever looks at it.
+    """
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def as_json(value: Any) -> str:
+    """JSON for people and programs."""
+    return clean(json.dumps(value, ensure_ascii=False, indent=2))
+
+
 def percent(share: float | None) -> str:
     """A share as a percentage."""
     return NONE if share is None else f"{100 * share:.1f} %"
@@ -55,28 +75,29 @@ def show_summary(console: Console, summary: Summary, grouped_by: str | None) -> 
     _show_passes(console, summary.passes(), grouped_by)
     if summary.flags:
         found = ", ".join(f"{name} {count:,}" for name, count in summary.flags.most_common(8))
-        console.print(f"Flags (what looked like reward hacking): {found}", highlight=False)
+        console.print(f"Flags (what looked like reward hacking): {clean(found)}", markup=False)
     for reason, count in summary.reasons.most_common():
         lines = ", ".join(f"{line:,}" for line in summary.error_lines[reason])
         more = ", …" if count > len(summary.error_lines[reason]) else ""
         meaning = REASONS[Reason(reason)][2]
+        first = clean(summary.messages.get(reason, ""))[:200]
         text = f"{count:,} × {reason} ({meaning}): line {lines}{more}"
-        console.print(Text(text, style="red"))
+        console.print(Text(f"{text}\n    {first}" if first else text, style="red"))
     for name, versions in sorted(summary.versions.items()):
         if len(versions) > 1:
             text = f"Handler {name} judged with versions {', '.join(sorted(versions))}: --overwrite for one"
             console.print(Text(text, style="yellow"))
 
 
-def _tally_row(name: str, tally: Tally) -> list[str]:
+def _tally_row(name: str, tally: Tally) -> list[str | Text]:
     return [
-        name,
+        Text(clean(name)),
         f"{tally.rows:,}",
         NONE if tally.mean is None else f"{tally.mean:.3f}",
         f"{tally.correct:,}",
         percent(tally.no_answer_rate),
         f"{tally.errors:,}" if tally.errors else NONE,
-        f"{tally.verify_ms / tally.timed:.2f}" if tally.timed else NONE,
+        f"{tally.verify_ms / tally.timed:.3f}" if tally.timed else NONE,
     ]
 
 
@@ -85,11 +106,11 @@ def _show_passes(console: Console, passes: list[Passes], grouped_by: str | None)
         return
     ks = sorted({k for one in passes for k in one.pass_at})
     numbers = ("prompts", "samples each", "avg@n", *(f"pass@{k}" for k in ks))
-    title = f"Rows that share a prompt (by {grouped_by})"
+    title = f"Rows that share a prompt (by {escape(clean(grouped_by or ''))})"
     made = table("data source", *numbers, numbers=numbers, title=title)
     for one in passes:
         made.add_row(
-            one.data_source,
+            Text(clean(one.data_source)),
             f"{one.prompts:,}",
             str(one.most) if one.fewest == one.most else f"{one.fewest}–{one.most}",
             f"{one.avg:.3f}",
@@ -169,18 +190,18 @@ def show_explained(console: Console, told: Mapping[str, Any]) -> None:
     made = Table.grid(padding=(0, 2))
     made.add_column(style="bold")
     made.add_column(overflow="fold")
-    made.add_row("data source", Text(_routed(told)))
+    made.add_row("data source", Text(clean(_routed(told))))
     if told["handler"]:
         made.add_row("handler", f"{told['handler']} {told['version']}, profile {told['profile']}")
         made.add_row("rule", Text(told["rule"]))
     made.add_row("ground truth", Text(_short(told["ground_truth"])))
     made.add_row("response", Text(_tail(told["response"])))
-    made.add_row("extracted", Text(NONE if told["extracted"] is None else told["extracted"]))
+    made.add_row("extracted", Text(NONE if told["extracted"] is None else _short(told["extracted"])))
     if told["flags"]:
         made.add_row("flags", Text(", ".join(told["flags"]), style="yellow"))
     for part in ("detail", "trace"):
         for key, value in told[part].items():
-            made.add_row(f"{part}: {key}", Text(_short(value)))
+            made.add_row(Text(clean(f"{part}: {key}")), Text(_short(value)))
     made.add_row("CPU", f"{told['verify_ms']:.2f} ms")
     console.print(made)
 
@@ -192,11 +213,12 @@ def _routed(told: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= RESPONSE_TAIL else f"{text[:RESPONSE_TAIL]}… ({len(text):,} characters)"
 
 
 def _tail(text: str) -> str:
+    text = clean(text)
     return text if len(text) <= RESPONSE_TAIL else f"({len(text):,} characters) …{text[-RESPONSE_TAIL:]}"
 
 

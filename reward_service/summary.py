@@ -173,6 +173,8 @@ class Summary:
     """Reasons of the errors."""
     error_lines: dict[str, list[int]] = field(default_factory=dict)
     """The first lines with each of those reasons."""
+    messages: dict[str, str] = field(default_factory=dict)
+    """What was said about the first of those lines."""
     flags: Counter[str] = field(default_factory=Counter)
     versions: dict[str, set[str]] = field(default_factory=dict)
     """Handler -> versions that judged rows."""
@@ -205,6 +207,7 @@ class Summary:
             lines = self.error_lines.setdefault(outcome["reason"], [])
             if len(lines) < SHOWN_LINES:
                 lines.append(line)
+            self.messages.setdefault(outcome["reason"], str(outcome["detail"].get("message", "")))
             return
         tally.score += outcome["score"]
         tally.correct += outcome["correct"]

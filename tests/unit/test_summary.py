@@ -22,7 +22,7 @@ def outcome(score: float | None, reason: str = "equal", **more: Any) -> dict[str
     """A row's outcome as the output has it; None is an error."""
     status = "error" if score is None else "scored"
     correct = None if score is None else score == 1.0
-    base = {"status": status, "score": score, "correct": correct, "reason": reason, "flags": []}
+    base = {"status": status, "score": score, "correct": correct, "reason": reason, "flags": [], "detail": {}}
     return base | {"handler": "h", "version": "1"} | more
 
 
@@ -57,6 +57,7 @@ def test_a_table_by_hand() -> None:
     assert (summary.tallies["b"].mean, summary.tallies["b"].no_answer_rate) == (None, None)
     assert summary.total() == Tally(5, 2, 1.5, 1, 1, 6.0, 3)
     assert summary.error_lines == {"deadline": [4, 5]}
+    assert summary.messages == {"deadline": ""}
     assert summary.passes() == []
     summary.close()
 

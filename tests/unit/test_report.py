@@ -1,0 +1,89 @@
+"""What is shown: hostile text can only be read, and errors are named."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from reward_service.report import as_json, clean, show_explained, show_summary
+from reward_service.summary import Summary
+
+HOSTILE = "\x1b]52;c;ZXZpbA==\x07[red]\x9b2J\u202eevil\x7f\ud800[/red]"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain ä 漢字 \n\t", "plain ä 漢字 \n\t"),
+        ("\x1b[2J", "\\u001b[2J"),
+        ("\u202e\x9b\r\x00\ud800", "\\u202e\\u009b\\u000d\\u0000\\ud800"),
+    ],
+)
+def test_clean(text: str, shown: str) -> None:
+    assert clean(text) == shown
+
+
+def test_json_stays_json() -> None:
+    assert json.loads(as_json({"a": HOSTILE})) == {"a": HOSTILE}
+    assert "\x9b" not in as_json({"a": HOSTILE})
+
+
+def terminal() -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+
+
+def shown(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    for code in ("\x1b[1m", "\x1b[0m", "\x1b[3m"):  # rich's own: bold, italic
+        text = text.replace(code, "")
+    return text
+
+
+def test_a_hostile_item_is_only_shown() -> None:
+    console = terminal()
+    told = {
+        "status": "scored",
+        "score": 0.0,
+        "correct": False,
+        "reason": "not_equal",
+        "data_source": HOSTILE,
+        "routed_to": "a",
+        "handler": "h",
+        "version": "1",
+        "profile": "strict",
+        "rule": "r",
+        "verify_ms": 0.0,
+        "ground_truth": [HOSTILE],
+        "response": HOSTILE,
+        "extracted": HOSTILE,
+        "flags": ["f"],
+        "detail": {"[red]": HOSTILE},
+        "trace": {HOSTILE: 1},
+    }
+    show_explained(console, told)
+    assert "[red]" in shown(console)
+    assert not {"\x1b", "\x07", "\x9b", "\u202e", "\x7f"} & set(shown(console))
+
+
+def test_a_hostile_dump_is_only_shown() -> None:
+    console, summary = terminal(), Summary()
+    error = {
+        "status": "error",
+        "score": None,
+        "correct": None,
+        "reason": "malformed_item",
+        "flags": [HOSTILE],
+    }
+    error |= {"handler": "", "version": "", "detail": {"message": HOSTILE}}
+    right = {**error, "status": "scored", "score": 1.0, "correct": True, "reason": "equal"}
+    summary.add(7, HOSTILE, error)
+    for _ in range(2):
+        summary.add(8, HOSTILE, right, 1, 0.5)
+    show_summary(console, summary, HOSTILE)
+    summary.close()
+    assert "1 × malformed_item" in shown(console) and "line 7" in shown(console)
+    assert not {"\x1b", "\x07", "\x9b", "\u202e", "\x7f"} & set(shown(console))
