@@ -1,0 +1,475 @@
+"""The trusted process that runs a task's tests against a policy's program in another process.
+
+What is decided here: the verdict on assert-style tests, and where each name that the tests use comes from. In this
+order: what the tests define themselves; Python's built-ins; the task's preamble; helpers that the task's prompt or
+reference defines (`options.helpers`); well-known modules and their names; and only then the program under test, whose
+names are stand-ins (`remote.py`). So a program can't replace `abs`, a helper of the tests, or the test runner.
+Names that nothing trusted defines, although only the entry point is the program's to define, are reported
+(`missing_helper:…`): such a row can't be judged.
+
+`program.framework`: `script` runs the tests as `python tests.py` would, and then whatever unittest or pytest-style
+tests they define but didn't run; `check` calls `check(entry_point)` after that; `pytest` and `unittest` collect and
+run (`testing.py`), and pass if at least one test passed and none failed, broke, was skipped or expected to fail.
+Calls that a `check` of plain asserts is going to make are sent ahead in waves.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib
+import socket
+import sys
+import types
+import unittest
+from typing import Any
+
+import testing
+import values
+from frames import Broken, Channel
+from remote import CandidateError, Gone, Handle, Link, Unverifiable
+
+TESTS = "tests.py"
+WELL_KNOWN = {"np": "numpy", "pd": "pandas", "nx": "networkx", "sp": "sympy", "plt": "matplotlib.pyplot"}
+NAMES_IN = {
+    "typing": "List Dict Set Tuple Optional Union Any Callable Iterable Iterator Sequence Generator Deque",
+    "collections": "deque defaultdict Counter OrderedDict namedtuple",
+    "functools": "lru_cache cache reduce partial cmp_to_key wraps",
+    "itertools": "accumulate combinations permutations product chain groupby islice count zip_longest pairwise",
+    "heapq": "heappush heappop heapify heappushpop heapreplace nlargest nsmallest",
+    "bisect": "bisect_left bisect_right insort insort_left insort_right",
+    "math": "sqrt ceil floor gcd inf pi log log2 comb factorial isqrt isclose",
+    "string": "ascii_lowercase ascii_uppercase ascii_letters digits",
+    "unittest.mock": "patch Mock MagicMock",
+    "copy": "deepcopy",
+    "fractions": "Fraction",
+    "decimal": "Decimal",
+}
+"""Names that tests use without importing them, as they could when test and solution were one script."""
+ORIGIN = {name: module for module, names in NAMES_IN.items() for name in names.split()}
+RUNNERS = ("pytest", "_pytest")
+
+
+class Verdict(Exception):
+    """The tests are decided before they have run to their end."""
+
+    def __init__(self, status: str, message: str, *flags: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.flags = flags
+
+
+def run(connection: socket.socket, verdict: socket.socket, program: dict[str, Any]) -> None:
+    """Run the tests of `program` and write one verdict frame. Never raises for anything the program does."""
+    result = judge(Channel(connection), program)
+    Channel(verdict).send(result)
+
+
+def judge(channel: Channel, program: dict[str, Any]) -> dict[str, Any]:
+    """The verdict: {"status", "message", "flags", "passed", "failed"}."""
+    link: Link | None = None
+    passed = failed = 0
+    try:
+        suite = Suite(channel, program)
+        link = suite.link
+        passed, failed, problem = suite.run()
+        status, message = ("ok", "") if not failed and not problem else ("tests_failed", problem)
+        if suite.exited:
+            status, message = "tests_failed", "the tests ended with an exit code"
+        if status == "ok" and not link.uses:
+            raise Verdict("runtime_error", "the tests call nothing of the program's", "tests_call_nothing")
+    except Verdict as known:
+        return {
+            "status": known.status, "message": known.message, "flags": list(known.flags), "passed": passed,
+            "failed": failed,
+        }  # fmt: skip
+    except Gone as gone:
+        status, message = "runtime_error", str(gone)
+    except MemoryError:
+        status, message = "runtime_error", "the tests ran out of memory"
+    except RecursionError:
+        status, message = "tests_failed", "the tests nested too deeply"
+    flags: list[str] = []
+    if link is not None:
+        flags = sorted(link.flags)
+        if link.gone:
+            status, message = "runtime_error", link.gone
+            if "protocol_violation" not in link.flags:
+                flags.append("exit_before_tests")
+        elif "unverifiable_eq" in link.flags and status == "ok":
+            status, message = "tests_failed", "a test lets the program decide whether two things are equal"
+    return {"status": status, "message": message[:2_000], "flags": flags, "passed": passed, "failed": failed}
+
+
+class Suite:
+    """One program's tests, with their names resolved."""
+
+    def __init__(self, channel: Channel, program: dict[str, Any]) -> None:
+        self._program = program
+        self._options = program.get("options") or {}
+        self.exited = False
+        self._ran_main = False
+        try:
+            tree = ast.parse(program["tests"])
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            raise Verdict(
+                "runtime_error", f"the tests don't parse: {type(error).__name__}", "malformed_tests"
+            ) from None
+        self._tree = tree
+        self._entries = [part.strip() for part in program.get("entry_point", "").split(",") if part.strip()]
+        roots = {entry.partition(".")[0].partition("(")[0] for entry in self._entries}
+        self.module = types.ModuleType(
+            "__main__" if program["framework"] in ("script", "check") else "test_solution"
+        )
+        self.module.__file__ = TESTS
+        sys.modules[self.module.__name__] = self.module
+        sys.argv = [TESTS]
+        names = self.module.__dict__
+        sys.modules.update(testing.runner_modules())
+        self._trust(program.get("preamble", ""), names, "the preamble")
+        # Classes of the preamble travel by value, wherever they are used.
+        task_classes = {
+            name: value
+            for name, value in names.items()
+            if isinstance(value, type) and value.__module__ == self.module.__name__ and name not in roots
+        }
+        self.link = Link(channel, task_classes, bool(self._options.get("in_place")))
+        used = Names(tree)
+        self._known = self._wait()
+        self._bind(names, used, roots)
+
+    def _trust(self, source: str, names: dict[str, Any], what: str) -> None:
+        try:
+            exec(compile(source, "preamble.py", "exec", dont_inherit=True), names)
+        except Exception as error:
+            raise Verdict(
+                "runtime_error", f"{what} fails: {type(error).__name__}", "malformed_tests"
+            ) from None
+
+    def _wait(self) -> dict[str, str]:
+        """The names that the program defines. Verdict if it doesn't load."""
+        try:
+            text = self.link._channel.receive_text()
+            frame = values.parse(text) if text is not None else None
+        except (Broken, values.ValueRefused):
+            frame = None
+        if type(frame) is not dict:
+            raise Verdict("runtime_error", "the program ended while it was loaded", "exit_before_tests")
+        if frame.get("failed") in ("compile_error", "runtime_error"):
+            raise Verdict(frame["failed"], str(frame.get("message", ""))[:2_000])
+        names = frame.get("names")
+        if type(names) is not dict:
+            raise Verdict("runtime_error", "the program broke the protocol", "protocol_violation")
+        return {name: kind for name, kind in names.items() if type(kind) is str}
+
+    def _bind(self, names: dict[str, Any], used: Names, roots: set[str]) -> None:
+        solution = types.ModuleType("solution")
+        self._solution = solution
+        for alias in ("solution", "main", "your_module"):
+            sys.modules[alias] = solution
+        wanted = roots | used.from_solution
+        for name in wanted:
+            self._stand_in(name, solution.__dict__, required=name in roots)
+        for name in roots:
+            names[name] = solution.__dict__[name]
+        if used.solution_as_module:
+            for name in self._known:
+                if name not in solution.__dict__ and not hasattr(builtins, name):
+                    self._stand_in(name, solution.__dict__)
+        missing = [
+            name
+            for name in used.free
+            if name not in names and not hasattr(builtins, name) and name not in solution.__dict__
+        ]
+        if missing:
+            self._help(missing, names, roots)
+        still = [name for name in missing if name not in names]
+        for name in still:
+            if roots and not used.star and not self._options.get("open_names"):
+                raise Verdict(
+                    "runtime_error", f"nothing trusted defines {name}", f"missing_helper:{name}"[:80]
+                )
+            if name in self._known:
+                self._stand_in(name, solution.__dict__)
+                names[name] = solution.__dict__[name]
+            elif not roots and not used.star:
+                raise Verdict("compile_error", f"the program does not define {name!r}")
+        # `from solution import *` copies what it finds there: never a built-in, never a trusted name.
+        solution.__all__ = [
+            n for n in solution.__dict__ if not n.startswith("__") and (n in wanted or n not in names)
+        ]  # type: ignore[attr-defined]
+
+    def _stand_in(self, name: str, into: dict[str, Any], required: bool = False) -> None:
+        kind = self._known.get(name, "")
+        if not kind and self._known.get("Solution") == "c" and required:
+            kind = "f"  # a method of the only class; the program's process finds it
+        if not kind:
+            if required:
+                raise Verdict("compile_error", f"the program does not define {name!r}")
+            return
+        if kind.startswith("e"):
+            into[name] = self.link.exception_class(name, kind[1:])
+        elif kind == "v":
+            into[name] = self.link.operate("value", {"p": name})
+        else:
+            into[name] = Handle(self.link, {"p": name})
+
+    def _help(self, missing: list[str], names: dict[str, Any], roots: set[str]) -> None:
+        helpers = self._options.get("helpers") or ()
+        for source in (helpers,) if isinstance(helpers, str) else helpers:
+            wanted = [name for name in missing if name not in names]
+            if wanted:
+                self._trust(definitions(source, set(wanted), roots), names, "a helper of the task")
+        for name in missing:
+            if name in names:
+                continue
+            module = WELL_KNOWN.get(name, name)
+            try:
+                if name in WELL_KNOWN or name in sys.stdlib_module_names or name in RUNNERS:
+                    names[name] = importlib.import_module(module)
+                elif name in ORIGIN:
+                    names[name] = getattr(importlib.import_module(ORIGIN[name]), name)
+            except ImportError:
+                continue
+
+    # Running ------------------------------------------------------------------------------------------------
+
+    def run(self) -> tuple[int, int, str]:
+        """How many tests passed and failed, and what went wrong."""
+        framework = self._program["framework"]
+        names = self.module.__dict__
+        unittest.main = self._unittest_main  # type: ignore[assignment,misc]
+        if framework in ("script", "check"):
+            return self._script(names, framework)
+        self.module.__dict__["__name__"] = "test_solution"
+        try:
+            exec(compile(self._tree, TESTS, "exec", dont_inherit=True), names)
+        except (Gone, Verdict):
+            raise
+        except BaseException as error:
+            return 0, 1, f"the tests don't import: {describe(error)}"
+        return testing.run_collected(names, self.link)
+
+    def _script(self, names: dict[str, Any], framework: str) -> tuple[int, int, str]:
+        tree = self._tree
+        asserts = Asserts(tree, self._entries)
+        if asserts.calls:
+            self.link.expect(asserts.calls, self._program["tests"])
+        tally = [0, 0]
+        if self._options.get("every_assert"):
+            tree = every_assert(tree)
+            names["__tally__"] = Tally(tally)
+        try:
+            exec(compile(tree, TESTS, "exec", dont_inherit=True), names)
+            if framework == "check":
+                for entry in self._entries:
+                    names["check"](evaluate(entry, names))
+        except (Gone, Verdict):
+            raise
+        except SystemExit as exit_:
+            if exit_.code not in (None, 0):
+                self.exited = True
+        except BaseException as error:
+            line = line_of(error)
+            return asserts.before(line), max(1, asserts.total - asserts.before(line)), describe(error)
+        if self._ran_main:
+            return self._counts
+        if not asserts.executed and testing.has_tests(names):
+            return testing.run_collected(names, self.link)
+        if any(tally):
+            return tally[0], tally[1], "" if not tally[1] else f"{tally[1]} of {sum(tally)} assertions failed"
+        return max(1, asserts.total), 0, ""
+
+    def _unittest_main(self, *args: Any, **kwargs: Any) -> None:
+        self._ran_main = True
+        self._counts = testing.run_unittest(self.module.__dict__, self.link)
+        raise SystemExit(1 if self._counts[1] else 0)
+
+
+class Names(ast.NodeVisitor):
+    """Which names the tests need from elsewhere, and what they import from the solution."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.from_solution: set[str] = set()
+        self.star = False
+        self.solution_as_module = False
+        self._bound: set[str] = set()
+        self._used: dict[str, None] = {}
+        self.visit(tree)
+        self.free = [name for name in self._used if name not in self._bound and not name.startswith("__")]
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Load):
+            self._used[node.id] = None
+        else:
+            self._bound.add(node.id)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        for alias in node.names:
+            if node.module in ("solution", "main", "your_module"):
+                if alias.name == "*":
+                    self.star = True
+                else:
+                    self.from_solution.add(alias.name)
+            self._bound.add(alias.asname or alias.name)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            if alias.name in ("solution", "main", "your_module"):
+                self.solution_as_module = True
+            self._bound.add(alias.asname or alias.name.partition(".")[0])
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self._bound.add(node.name)
+        self.generic_visit(node)
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self._bound.add(node.name)
+        self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> None:
+        self._bound.add(node.arg)
+        self.generic_visit(node)
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        if node.name:
+            self._bound.add(node.name)
+        self.generic_visit(node)
+
+
+class Asserts:
+    """What is known of a script of asserts before it runs: how many, where, and the calls with literal arguments."""
+
+    def __init__(self, tree: ast.Module, entries: list[str]) -> None:
+        body, name = tree.body, entries[0] if len(entries) == 1 and entries[0].isidentifier() else ""
+        functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+        called = [
+            node.value
+            for node in tree.body
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+        ]
+        checks = [call for call in called if isinstance(call.func, ast.Name) and call.func.id in functions]
+        if checks or "check" in functions:
+            check = functions[checks[-1].func.id] if checks else functions["check"]  # type: ignore[attr-defined]
+            body = check.body
+            if check.args.args:
+                name = check.args.args[0].arg
+        self._lines = [node.end_lineno or node.lineno for node in body if isinstance(node, ast.Assert)]
+        self.total = len(self._lines)
+        self.executed = bool(self._lines) or bool(checks)
+        self.calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+        plain = all(isinstance(node, (ast.Assert, ast.Pass, ast.Import, ast.Expr)) for node in body)
+        if plain and name and 3 <= self.total <= 5_000:
+            self._find(body, name)
+
+    def _find(self, body: list[ast.stmt], name: str) -> None:
+        for statement in body:
+            if not isinstance(statement, ast.Assert):
+                continue
+            found = [n for n in ast.walk(statement.test) if isinstance(n, ast.Call)]
+            for call in reversed(found):
+                if not (isinstance(call.func, ast.Name) and call.func.id == name):
+                    continue
+                try:
+                    args = tuple(ast.literal_eval(arg) for arg in call.args)
+                    kwargs = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg is not None}
+                except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+                    continue
+                self.calls.append((args, kwargs))
+
+    def before(self, line: int) -> int:
+        """How many asserts end before a line of the tests."""
+        return sum(1 for end in self._lines if end < line)
+
+
+class Tally:
+    """Counts assertions one by one, for tasks that pay for each."""
+
+    def __init__(self, counts: list[int]) -> None:
+        self._counts = counts
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        if kind is not None and not issubclass(kind, Exception):
+            return False
+        self._counts[kind is not None] += 1
+        return True
+
+
+def every_assert(tree: ast.Module) -> ast.Module:
+    """The tests with each assertion in `with __tally__:`, so that one that fails doesn't end them."""
+
+    class Wrap(ast.NodeTransformer):
+        def visit_Assert(self, node: ast.Assert) -> ast.stmt:
+            item = ast.withitem(context_expr=ast.Name("__tally__", ast.Load()))
+            return ast.copy_location(ast.With(items=[item], body=[node]), node)
+
+    return ast.fix_missing_locations(Wrap().visit(tree))
+
+
+def evaluate(entry: str, names: dict[str, Any]) -> Any:
+    """What `f`, `Solution.f` or `Solution().f` stands for."""
+    first, *rest = entry.split(".")
+    value = names[first.removesuffix("()")]
+    value = value() if first.endswith("()") else value
+    for part in rest:
+        value = getattr(value, part.removesuffix("()"))
+        value = value() if part.endswith("()") else value
+    return value
+
+
+def definitions(source: str, wanted: set[str], roots: set[str]) -> str:
+    """The imports, constants and definitions of `source`, without the names that are the program's to define.
+
+    "" if it doesn't parse or defines none of the wanted names.
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    kept: list[ast.stmt] = []
+    found = False
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            if node.name in roots:
+                continue
+            found = found or node.name in wanted
+            kept.append(node)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            kept.append(node)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            defined = {target.id for target in targets if isinstance(target, ast.Name)}
+            if defined & wanted:
+                found = True
+                kept.append(node)
+    return ast.unparse(ast.Module(kept, [])) if found else ""
+
+
+def describe(error: BaseException) -> str:
+    """A failed test for people: never a value that was expected."""
+    line = line_of(error)
+    where = f" (line {line} of the tests)" if line else ""
+    if isinstance(error, AssertionError):
+        return f"an assertion failed{where}"
+    if isinstance(error, Unverifiable):
+        return f"{error}{where}"
+    if isinstance(error, CandidateError):
+        return f"{error}{where}"
+    return f"{type(error).__name__}{where}"
+
+
+def line_of(error: BaseException) -> int:
+    """The deepest line of the tests in an exception's trace."""
+    line = 0
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == TESTS:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
