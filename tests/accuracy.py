@@ -1,7 +1,8 @@
 """Agreement of the handlers with the labelled sets in ../shared/data: `make accuracy`.
 
 `python -m tests.accuracy table wtq --show 20` narrows it to sets by name and prints disagreements. Items are
-judged by the handlers directly (no service). `--bare` leaves all metadata out (only data source, response and
+judged by the handlers directly (no service). The `math_*` sets hold bare pairs: an answer is put into a box, a text is
+read in the `anywhere` mode; `--beside` judges them by math-verify too (its default recipe). `--bare` leaves all metadata out (only data source, response and
 ground truth), `--profile guru` compares with the published scorer's labels (`r360`) instead.
 """
 
@@ -58,8 +59,9 @@ def labelled(path: Path) -> Iterator[Labelled]:
                     if row["kind"] == "text"
                     else f"The final answer is \\boxed{{{row['answer']}}}."
                 )
+                extra = {"extraction": "anywhere"} if row["kind"] == "text" else {}
                 yield Labelled(
-                    name, "math", row["id"], row["source"].rpartition("/")[2], response, row["gold"], {},
+                    name, "math", row["id"], row["source"].rpartition("/")[2], response, row["gold"], extra,
                     row["label"], True, None,
                 )  # fmt: skip
                 continue
@@ -69,6 +71,16 @@ def labelled(path: Path) -> Iterator[Labelled]:
                     name, row["data_source"], row["id"], sample["variant"], sample["response"], row["gold"], extra,
                     sample.get("intended"), bool(sample.get("format_ok", True)), sample.get("r360"),
                 )  # fmt: skip
+
+
+def math_verify(sample: Labelled) -> bool:
+    """What math-verify says about the same pair, as its README uses it."""
+    from math_verify import parse, verify
+
+    gold = parse(
+        f"${sample.gold}$" if "$" not in sample.gold and "\\boxed" not in sample.gold else sample.gold
+    )
+    return bool(verify(gold, parse(sample.response)))
 
 
 def item_for(route: Route, sample: Labelled, profile: Profile, bare: bool) -> Item:
@@ -87,6 +99,7 @@ def main() -> int:
     parser.add_argument("--variant", help="only this variant")
     parser.add_argument("--bare", action="store_true", help="without metadata")
     parser.add_argument("--profile", default="strict", choices=["strict", "guru"])
+    parser.add_argument("--beside", action="store_true", help="math-verify on the same pairs (slow)")
     parser.add_argument("--data", type=Path, default=DATA)
     arguments = parser.parse_args()
     registry = load()
@@ -103,7 +116,7 @@ def main() -> int:
         counts: Counter[str] = Counter()
         variants: dict[str, Counter[str]] = defaultdict(Counter)
         shown = 0
-        spent = 0.0
+        spent = theirs_spent = 0.0
         for sample in labelled(path):
             if arguments.variant and sample.variant != arguments.variant:
                 continue
@@ -123,6 +136,11 @@ def main() -> int:
             spent += time.process_time() - start
             counts["n"] += 1
             counts["positive"] += wanted
+            if arguments.beside and name.startswith("math_"):
+                start = time.process_time()
+                theirs = math_verify(sample)
+                theirs_spent += time.process_time() - start
+                counts["theirs accept" if theirs else "theirs reject"] += theirs is not wanted
             if outcome.status is Status.ERROR:
                 kind = "error"
             elif outcome.correct and not wanted:
@@ -147,6 +165,12 @@ def main() -> int:
                 f"{counts['lenient']:12} {1e6 * spent / counts['n']:8.0f}"
                 + (f"  errors {counts['error']}" if counts["error"] else "")
             )
+            if arguments.beside and name.startswith("math_"):
+                print(
+                    f"{'  math-verify':24} {counts['n']:6} {counts['theirs accept']:10} {counts['theirs reject']:10} "
+                    f"{100 * counts['theirs reject'] / max(1, counts['positive']):7.2f} {'':12} "
+                    f"{1e6 * theirs_spent / counts['n']:8.0f}"
+                )
             if arguments.show:
                 for variant, kinds in sorted(variants.items(), key=lambda pair: -sum(pair[1].values())):
                     print(f"    {variant:28} {dict(kinds)}")

@@ -1,0 +1,567 @@
+r"""Tier 2: two trees, by the kind of thing that the ground truth is.
+
+What is decided here: types come from the ground truth. A set is not a list, an interval not a point, a tuple has an
+order, a list has none. Every comparator says equal, not equal or can't say, and nothing that can't be said is
+paid. Where two readings of an answer are open (a pair or an interval), the ground truth picks one.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+from reward_service.handlers.math.form import bare
+from reward_service.handlers.math.nodes import (
+    MAX_ITEMS,
+    BudgetError,
+    Node,
+    substitute,
+    symbols,
+    walk,
+    word_set,
+)
+from reward_service.handlers.math.regions import certainly_region, is_infinite, region, same_region
+from reward_service.handlers.math.relations import (
+    Definition,
+    ascending,
+    chain_members,
+    comparable_relations,
+    definition,
+    links_hold,
+    other_than_asked,
+    renaming,
+    same_equation,
+    same_name,
+    solves,
+)
+from reward_service.handlers.math.scalars import Options, match_scalar, quantity
+
+Answer = bool | None
+
+_PARAMETERS = word_set("k n m l t j s c C p q r d N K")
+MAX_PAIRS = 1_500
+"""Comparisons of items in one list."""
+
+
+def match(gold: Node, answer: Node, options: Options) -> tuple[Answer, str]:
+    """The verdict and the name of the comparator that gave it."""
+    gold, answer = bare(gold), bare(answer)
+    if gold.op == "text" or answer.op == "text":
+        return _texts(gold, answer)
+    if gold.op == "matrix" or answer.op == "matrix":
+        return _matrices(gold, answer, options), "matrix"
+    if is_infinite(gold) or is_infinite(answer):
+        answer = _value_of(answer)
+        if is_infinite(_value_of(gold)) and is_infinite(answer):
+            return is_infinite(_value_of(gold)) == is_infinite(answer), "infinity"
+    found = _regions(gold, answer, options)
+    if found is not None:
+        return found
+    if gold.op == "rel" or answer.op == "rel" or "label" in (gold.op, answer.op):
+        return _relations(gold, answer, options)
+    if _is_collection(gold) or _is_collection(answer):
+        return _collections(gold, answer, options)
+    return _scalars(gold, answer, options), "value"
+
+
+def _value_of(node: Node) -> Node:
+    found = definition(node)
+    return bare(found.values[-1]) if found is not None and len(found.values) == 1 else node
+
+
+# Words
+
+_ARTICLES = frozenset(("a", "an", "the", "is", "are", "it"))
+
+
+def plain_words(text: str) -> str:
+    """Words in lower case without articles and punctuation."""
+    words = [word.strip(".,;:!?()\"'") for word in text.lower().split()]
+    return " ".join(word for word in words if word and word not in _ARTICLES)
+
+
+def _texts(gold: Node, answer: Node) -> tuple[Answer, str]:
+    if gold.op == answer.op == "text":
+        return (True if plain_words(gold.data) == plain_words(answer.data) else None), "text"
+    text, other = (gold, answer) if gold.op == "text" else (answer, gold)
+    if is_infinite(other) > 0 and plain_words(text.data) in ("infinity", "infinite", "infinitely many"):
+        return True, "text"
+    if (
+        other.op == "seq"
+        and not other.args
+        and plain_words(text.data)
+        in ("empty set", "no solution", "no solutions", "no real solutions", "none")
+    ):
+        return True, "text"
+    return (None if gold.op == "text" else False), "text"
+
+
+# Matrices and vectors
+
+
+def _matrices(gold: Node, answer: Node, options: Options) -> Answer:
+    if gold.op in ("rel", "label"):
+        found = definition(gold)
+        gold = bare(found.values[-1]) if found is not None else gold
+    if answer.op in ("rel", "label"):
+        found = definition(answer)
+        if found is None and not options.guard and (members := chain_members(answer)) is not None:
+            answer = bare(members[-1])
+        answer = bare(found.values[-1]) if found is not None else answer
+    if gold.op == answer.op == "matrix":
+        if gold.data != answer.data:
+            return False
+    elif "matrix" in (gold.op, answer.op) and {gold.op, answer.op} <= {"matrix", "seq", "list"}:
+        vector, flat = (gold, answer) if gold.op == "matrix" else (answer, gold)
+        if (
+            1 not in vector.data
+            or (flat.op == "seq" and flat.data == "{}")
+            or len(flat.args) != len(vector.args)
+        ):
+            return False
+    elif not options.guard and answer.op in ("add", "mul"):
+        folded = _fold_matrices(answer)
+        return None if folded is None else _matrices(gold, folded, options)
+    else:
+        return False if gold.op == "matrix" and answer.op not in ("add", "mul") else None
+    return _pairwise(gold.args, answer.args, options)
+
+
+def _fold_matrices(node: Node) -> Node | None:
+    """Sum or product of two matrices of the same small size (evaluation dumps leave them undone)."""
+    parts = [bare(part) for part in node.args]
+    if len(parts) != 2 or any(part.op != "matrix" for part in parts):
+        return None
+    one, other = parts
+    if node.op == "add":
+        if one.data != other.data:
+            return None
+        return Node(
+            "matrix", tuple(Node("add", pair) for pair in zip(one.args, other.args, strict=True)), one.data
+        )
+    (rows, inner), (height, columns) = one.data, other.data
+    if inner != height or rows * columns * inner > 200:
+        return None
+    cells = tuple(
+        Node(
+            "add",
+            tuple(Node("mul", (one.args[r * inner + k], other.args[k * columns + c])) for k in range(inner)),
+        )
+        for r in range(rows)
+        for c in range(columns)
+    )
+    return Node("matrix", cells, (rows, columns))
+
+
+def _pairwise(gold: tuple[Node, ...], answer: tuple[Node, ...], options: Options) -> Answer:
+    if len(gold) != len(answer):
+        return False
+    unsure = False
+    for one, other in zip(gold, answer, strict=True):
+        result = match(one, other, options)[0]
+        if result is False:
+            return False
+        unsure |= result is None
+    return None if unsure else True
+
+
+# Regions
+
+
+def _regions(gold: Node, answer: Node, options: Options) -> tuple[Answer, str] | None:
+    """Sets of reals, if one side can be nothing else and both can be that."""
+    sure, claimed = certainly_region(gold), certainly_region(answer)
+    if not sure and not claimed:
+        if gold.op == answer.op == "seq" and gold.data == answer.data == "[]" and len(gold.args) == 2:
+            return _pairwise(gold.args, answer.args, options), "interval"
+        return None
+    if not sure and gold.op not in ("seq", "list", "sym"):
+        return False, "type"
+    one = region(gold, solve=True)
+    other = region(answer, solve=not options.guard)
+    if one is not None and other is not None:
+        if options.lenient or not (gold.op == "seq" and gold.data == "{}"):
+            return same_region(one, other, lambda g, a: _scalars(bare(g), bare(a), options)), "interval"
+        return same_region(one, other, lambda g, a: _scalars(bare(g), bare(a), options)), "interval"
+    if gold.op == "rel" and answer.op == "rel":
+        return None  # an order chain, or an inequality in several variables
+    if one is not None and sure:
+        if options.guard or (other is None and answer.op != "rel"):
+            return False, "interval"
+        return None
+    if sure and one is None:
+        return None
+    return False, "type"
+
+
+# Equations, definitions, chains
+
+
+def _relations(gold: Node, answer: Node, options: Options) -> tuple[Answer, str]:
+    named_gold, named_answer = definition(gold), definition(answer)
+    if answer.op == "rel":
+        held = _chain_verdict(answer, options)
+        if held is not None:
+            return held, "chain"
+    if named_gold is not None and named_answer is not None:
+        if same_name(named_gold.name, named_answer.name):
+            rename = renaming(bare(named_gold.name), bare(named_answer.name))
+            return _members(named_gold.values, named_answer.values, rename, options), "definition"
+        if (
+            gold.op == answer.op == "rel"
+            and len(gold.args) == len(answer.args) == 2
+            and _is_general(named_gold)
+        ):
+            return same_equation(gold, answer), "equation"
+        return False, "definition"
+    if named_gold is not None:
+        return _defined_gold(gold, named_gold, answer, options)
+    if named_answer is not None:
+        if gold.op == "rel":
+            return _two_relations(gold, answer, options, named_answer)
+        if other_than_asked(bare(named_answer.name), options.question):
+            return False, "other name"
+        if symbols(bare(named_answer.name)) & symbols(gold) and bare(named_answer.name).op == "sym":
+            return False, "definition"
+        return _members((gold,), named_answer.values, {}, options), "definition"
+    return _two_relations(gold, answer, options, None)
+
+
+def _chain_verdict(answer: Node, options: Options) -> Answer:
+    """False for a chain with a false link; None to go on."""
+    members = chain_members(answer)
+    if members is None or len(members) < 2:
+        return None
+    if options.lenient:
+        return None
+    found = definition(answer)
+    values = found.values if found is not None else members
+    if len(values) < 2 or any(symbols(value) for value in values):
+        return None
+    return False if links_hold(answer) is False else None
+
+
+def _is_general(named: Definition) -> bool:
+    return any(symbols(value) for value in named.values)
+
+
+def _defined_gold(gold: Node, named: Definition, answer: Node, options: Options) -> tuple[Answer, str]:
+    members = chain_members(answer)
+    if answer.op == "rel":
+        if members is None:
+            return False, "type"
+        if not _is_general(named) and not any(symbols(member) for member in members):
+            return _members(named.values, members, {}, options), "chain"
+        if not _is_general(named) and options.guard:
+            return False, "unsolved"
+        if len(gold.args) == len(answer.args) == 2:
+            return same_equation(gold, answer), "equation"
+        return None, "equation"
+    rename = _one_renaming(named.values[-1], answer, bound=_bound(named.name))
+    result = _members(named.values, (answer,), rename, options)
+    if result is not True and len(gold.args) == 2 and solves(gold, answer):
+        return True, "solved"
+    return result, "definition"
+
+
+def _bound(name: Node) -> frozenset[str]:
+    name = bare(name)
+    return (
+        frozenset(part.data for part in name.args if part.op == "sym") if name.op == "call" else frozenset()
+    )
+
+
+def _members(
+    gold: tuple[Node, ...], answer: tuple[Node, ...], rename: dict[str, Node], options: Options
+) -> Answer:
+    """Any member of the ground truth's chain against any of the answer's (whose links have been checked)."""
+    best: Answer = False
+    if options.lenient:
+        answer = (answer[-1], answer[0], *answer[1:-1]) if len(answer) > 1 else answer
+    for one in gold:
+        for other in answer:
+            if rename and not set(rename) & symbols(one):
+                other = substitute(other, rename)
+            result = match(one, other, options)[0]
+            if result:
+                return True
+            if result is None:
+                best = None
+    return best
+
+
+def _two_relations(
+    gold: Node, answer: Node, options: Options, named_answer: Definition | None
+) -> tuple[Answer, str]:
+    if answer.op != "rel":
+        members = chain_members(gold)
+        if members is not None and not any(symbols(member) for member in members):
+            return _members(members, (answer,), {}, options), "chain"
+        if solves(gold, answer):
+            return True, "solved"
+        return False, "type"
+    if gold.op != "rel":
+        members = chain_members(answer)
+        if members is not None and not any(symbols(member) for member in members):
+            return _members((gold,), members, {}, options), "chain"
+        if members is not None and options.lenient:
+            return match(gold, members[-1], options)[0], "chain"
+        return False, "type"
+    one, other = ascending(gold), ascending(answer)
+    if one is not None and other is not None:
+        if len(one[0]) == len(other[0]) and one[1] == other[1]:
+            result = _pairwise(one[0], other[0], options)
+            if result is not False:
+                return result, "order"
+        if len(one[0]) > 2:
+            return False, "order"
+    if comparable_relations(gold, answer):
+        result = same_equation(gold, answer)
+        if (
+            not result
+            and named_answer is not None
+            and any(solves(gold, value) for value in named_answer.values)
+        ):
+            return True, "solved"
+        return result, "equation"
+    members, given = chain_members(gold), chain_members(answer)
+    if members is not None and given is not None and not any(symbols(m) for m in (*members, *given)):
+        return _members(members, given, {}, options), "chain"
+    if gold.data == answer.data and len(gold.args) == len(answer.args):
+        return _pairwise(gold.args, answer.args, options), "relation"
+    return False, "relation"
+
+
+# Lists, sets, tuples
+
+
+def _is_collection(node: Node) -> bool:
+    return node.op in ("list", "seq") or any(part.op in ("pm", "mp") for part in walk(node))
+
+
+def _collections(gold: Node, answer: Node, options: Options) -> tuple[Answer, str]:
+    if (
+        gold.op == "seq"
+        and gold.data == "()"
+        and answer.op == "seq"
+        and answer.data != "{}"
+        and not _signs(answer)
+    ):
+        if gold.data[:1] != answer.data[:1] and len(gold.args) == 2 and answer.data != "<>":
+            return False, "tuple"
+        return _pairwise(gold.args, answer.args, options), "tuple"
+    if (
+        gold.op == "seq"
+        and gold.data in ("()", "<>", "[]")
+        and answer.op in ("seq", "list")
+        and not _signs(answer)
+    ):
+        if answer.op == "seq" and (
+            answer.data == "{}" or ((gold.data == "[]") != (answer.data == "[]") and len(gold.args) == 2)
+        ):
+            return False, "tuple"
+        return _pairwise(gold.args, _bare_values(answer.args), options), "tuple"
+    if (
+        gold.op == "list"
+        and answer.op == "seq"
+        and answer.data != "{}"
+        and len(answer.args) > 1
+        and not _signs(answer)
+    ):
+        return _pairwise(_bare_values(gold.args), answer.args, options), "tuple"
+    one, other = _items(gold), _items(answer)
+    if (gold.op == "seq" and gold.data == "{}") or (answer.op == "seq" and answer.data == "{}"):
+        # repeated elements say nothing in a set
+        one, other = _distinct(one), _distinct(other)
+    if len(one) != len(other):
+        flat_one, flat_other = _flattened(one), _flattened(other)
+        if len(flat_one) != len(flat_other) or len(flat_one) == len(one):
+            return False, "list"
+        one, other = flat_one, flat_other
+    if len(one) * len(other) > MAX_PAIRS:
+        raise BudgetError("items")
+    if len(one) == 1:
+        if one[0] == gold and other[0] == answer:
+            return None, "list"
+        return match(one[0], other[0], options)
+    names = [definition(item) for item in one]
+    ordered = all(name is not None for name in names) and all(definition(item) is None for item in other)
+    if ordered and not _same_letter([name.name for name in names if name is not None]):
+        return _pairwise(tuple(one), tuple(other), options), "named list"
+    return _multiset(one, other, options), "list"
+
+
+def _flattened(items: list[Node]) -> list[Node]:
+    """`10,…,14 and -2,…,2` as one list."""
+    out: list[Node] = []
+    for item in items:
+        item = bare(item)
+        if item.op == "label":
+            item = bare(item.args[0])
+        out += _items(item) if item.op == "list" else [item]
+    return out
+
+
+def _signs(node: Node) -> bool:
+    return any(part.op in ("pm", "mp") for part in walk(node))
+
+
+def _bare_values(items: tuple[Node, ...]) -> tuple[Node, ...]:
+    return tuple(_value_of(bare(item)) for item in items)
+
+
+def _same_letter(names: list[Node]) -> bool:
+    letters = {
+        str(name.data).partition("_")[0] if name.op in ("sym", "call") else str(name) for name in names
+    }
+    return len(letters) == 1
+
+
+def _items(node: Node) -> list[Node]:
+    """The elements of a list or set; both signs of `\\pm`; a shared name (`x=1,2`) is taken off."""
+    node = bare(node)
+    if node.op in ("rel", "label"):
+        found = definition(node)
+        if found is not None and len(found.values) == 1:
+            inner = _items(found.values[0])
+            return inner if len(inner) > 1 else [node]
+        return [node]
+    if node.op == "list" and node.data in (";", "or") and all(bare(part).op == "list" for part in node.args):
+        return [Node("seq", _bare_values(bare(part).args), "()") for part in node.args]
+    if node.op == "list" or (node.op == "seq" and node.data == "{}"):
+        grouped = _assignments(node)
+        if grouped is not None:
+            return grouped
+        out: list[Node] = []
+        for part in node.args:
+            out += _items(part) if bare(part).op != "list" else [part]
+            if len(out) > MAX_ITEMS * 4:
+                raise BudgetError("items")
+        if node.op == "list" and out and _leading_name(node.args[0], len(node.args)):
+            found = definition(out[0])
+            if found is not None and all(definition(item) is None for item in out[1:]):
+                out[0] = found.values[-1]
+        return out
+    if _signs(node):
+        return _expanded(node)
+    return [node]
+
+
+def _leading_name(first: Node, count: int) -> bool:
+    return count > 1 and definition(first) is not None
+
+
+def _assignments(node: Node) -> list[Node] | None:
+    """`p=5, q=2 and p=7, q=2`: names that come again in the same order make tuples."""
+    found = [definition(part) for part in node.args]
+    if node.op != "list" or len(found) < 4 or any(entry is None or len(entry.values) != 1 for entry in found):
+        return None
+    names = [entry.name for entry in found if entry is not None]
+    values = [entry.values[0] for entry in found if entry is not None]
+    width = len(set(names))
+    if (
+        width < 2
+        or width == len(names)
+        or len(names) % width
+        or any(names[i] != names[i % width] for i in range(len(names)))
+    ):
+        return None
+    return [Node("seq", tuple(values[i : i + width]), "()") for i in range(0, len(values), width)]
+
+
+def _expanded(node: Node) -> list[Node]:
+    """Every choice of signs: linked in one expression, free between the parts of a tuple."""
+    if node.op == "seq":
+        choices = [_items(part) if _signs(part) else [part] for part in node.args]
+        combined = list(product(*choices))
+        if len(combined) > MAX_ITEMS:
+            raise BudgetError("signs")
+        return [node._replace(args=tuple(choice)) for choice in combined]
+    return [_signed(node, True), _signed(node, False)]
+
+
+def _signed(node: Node, plus: bool) -> Node:
+    if node.op in ("pm", "mp"):
+        inner = _signed(node.args[0], plus)
+        return inner if (node.op == "pm") is plus else Node("neg", (inner,))
+    return node._replace(args=tuple(_signed(part, plus) for part in node.args)) if node.args else node
+
+
+def _distinct(items: list[Node]) -> list[Node]:
+    kept: list[Node] = []
+    loose = Options(guard=False)
+    for item in items:
+        if len(kept) * len(items) > MAX_PAIRS:
+            raise BudgetError("items")
+        if not any(item == other or match(other, item, loose)[0] for other in kept):
+            kept.append(item)
+    return kept
+
+
+def _multiset(gold: list[Node], answer: list[Node], options: Options) -> Answer:
+    """One to one, in any order."""
+    names = [definition(item) for item in gold], [definition(item) for item in answer]
+    both_named = all(name is not None for side in names for name in side)
+    left = list(answer)
+    unsure = False
+    rename = _one_renaming(
+        Node("list", tuple(gold), ","), Node("list", tuple(answer), ","), bound=frozenset()
+    )
+    if rename:
+        left = [substitute(item, rename) for item in left]
+    for item in gold:
+        maybe = False
+        for candidate in left:
+            result = match(item, candidate, options)[0]
+            if not result and not both_named:
+                result = _without_names(item, candidate, options) or result
+            if result:
+                left.remove(candidate)
+                break
+            maybe |= result is None
+        else:
+            if not maybe:
+                return False
+            unsure = True
+    return None if unsure else True
+
+
+def _without_names(gold: Node, answer: Node, options: Options) -> Answer:
+    one, other = _value_of(gold), _value_of(answer)
+    if one is gold and other is answer:
+        return False
+    return match(one, other, options)[0]
+
+
+# Single values
+
+
+def _scalars(gold: Node, answer: Node, options: Options) -> Answer:
+    result = match_scalar(gold, answer, options)
+    if result is not False:
+        return result
+    rename = _one_renaming(gold, answer, bound=frozenset())
+    if rename:
+        return match_scalar(gold, substitute(answer, rename), options)
+    return result
+
+
+def _one_renaming(gold: Node, answer: Node, *, bound: frozenset[str]) -> dict[str, Node]:
+    """The one free letter that differs, where it can only be a parameter.
+
+    That is: a bound argument of the ground truth's function, the whole number beside `\\pi` (`k\\pi` and `n\\pi`), or
+    the same letter in the other case.
+    """
+    one, other = symbols(gold), symbols(answer)
+    left, right = one - other, other - one
+    if len(left) != 1 or len(right) != 1:
+        return {}
+    (mine,), (theirs,) = left, right
+    if mine.lower() == theirs.lower() or mine in bound:
+        return {theirs: Node("sym", (), mine)}
+    periodic = any(part.op == "const" and part.data == "pi" for part in walk(gold))
+    if periodic and mine in _PARAMETERS and theirs in _PARAMETERS:
+        return {theirs: Node("sym", (), mine)}
+    return {}
+
+
+__all__ = ["Options", "match", "plain_words", "quantity"]

@@ -1,0 +1,167 @@
+"""Are two expressions the same value, or the same function of their symbols?
+
+What is decided here: equality by computing, never by rewriting. Constants: exact fractions if both are; else balls,
+where disjoint means different for certain and overlap at 160 and again at 1,200 bits means equal. Expressions with
+symbols are compared at fixed pseudo-random points: positive, negative, between 0 and 1, small integers. A point
+counts where at least one side is real and both are defined; then the other must be real and equal, so that `|x|`
+isn't `x` and `\\ln x^2` isn't `2\\ln x`, while branch cuts beyond the real domain don't matter. Where that leaves too
+few points (or the imaginary unit is about) complex points decide.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+from flint import acb, arb
+
+from reward_service.handlers.math.evaluate import UndefinedError, ball, exact, fraction_ball, precision
+from reward_service.handlers.math.nodes import Node, symbols, walk, word_set
+
+BITS = 160
+MORE_BITS = 1_200
+ENOUGH = 3
+"""Points at which both sides must be defined and equal."""
+
+_STEPS = word_set("fact fact2 binom floor ceil mod")
+
+
+def equal_values(left: Node, right: Node) -> bool | None:
+    """True: the same number or function; False: certainly not; None: can't say (undefined, too few points)."""
+    if left == right:
+        return None if any(part.op == "hard" for part in walk(left)) else True
+    one, other = exact(left), exact(right)
+    if one is not None and other is not None:
+        return one == other
+    try:
+        names = sorted(symbols(left) | symbols(right))
+        return (
+            _same_function(left, right, names)
+            if names or _calls(left, right)
+            else _same_constant(left, right)
+        )
+    except (UndefinedError, ZeroDivisionError, OverflowError, ValueError):
+        return None
+
+
+def _calls(left: Node, right: Node) -> bool:
+    return any(part.op == "call" for side in (left, right) for part in walk(side))
+
+
+def _same_constant(left: Node, right: Node) -> bool | None:
+    with precision(BITS):
+        if not ball(left, {}).overlaps(ball(right, {})):
+            return False
+    with precision(MORE_BITS):
+        one, other = ball(left, {}), ball(right, {})
+        if not one.overlaps(other):
+            return False
+        # Overlap says nothing if the balls are wide, or if a huge term has swallowed what differs.
+        wide = _wide(one) or _wide(other)
+        return (
+            None
+            if wide or (one.abs_upper() > arb(2) ** (MORE_BITS // 2) and not _only_products(left, right))
+            else True
+        )
+
+
+def _wide(value: Any) -> bool:
+    radius = value.rad()
+    return bool(radius > arb(2) ** -200 and radius > abs(value.mid()) * arb(2) ** -200)
+
+
+def _only_products(left: Node, right: Node) -> bool:
+    """No sum anywhere: then relative accuracy is kept whatever the size."""
+    return not any(
+        part.op in ("add", "pm", "mp", "big", "fn") for side in (left, right) for part in walk(side)
+    )
+
+
+def _same_function(left: Node, right: Node, names: list[str]) -> bool | None:
+    sides = (left, right)
+    whole = any(part.op in _STEPS or _alternates(part) for side in sides for part in walk(side))
+    imaginary = any(part.op == "const" and part.data == "i" for side in sides for part in walk(side)) or bool(
+        {"z", "w"} & set(names)
+    )
+    agreed = 0
+    with precision(BITS):
+        for kind, point in points(names, whole):
+            complex_point = kind == "complex"
+            if complex_point and agreed >= ENOUGH and not imaginary:
+                break
+            try:
+                one, other = ball(left, point), ball(right, point)
+            except (UndefinedError, ZeroDivisionError):
+                continue
+            if not (one.is_finite() and other.is_finite()):
+                continue
+            if not complex_point and not imaginary and not (_real(one) or _real(other)):
+                continue
+            if not one.overlaps(other):
+                return False
+            if _wide_for(one) or _wide_for(other):
+                continue
+            agreed += 1
+    return True if agreed >= ENOUGH else None
+
+
+def _alternates(node: Node) -> bool:
+    return node.op == "pow" and bool(symbols(node.args[1]))
+
+
+def _real(value: Any) -> bool:
+    return bool(value.imag.contains(0)) and bool(abs(value.imag) < arb(2) ** -40)
+
+
+def _wide_for(value: Any) -> bool:
+    radius = value.rad()
+    return bool(radius > arb(2) ** -60 and radius > abs(value.mid()) * arb(2) ** -60)
+
+
+def _unit(name: str, salt: int) -> Fraction:
+    """A fixed number in (0, 1) for a symbol and a point."""
+    return Fraction(2 * (zlib.crc32(f"{name}/{salt}".encode()) >> 12) + 1, 1 << 21)
+
+
+def points(names: list[str], whole: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where expressions are compared: kind ("real", "whole", "complex") and the symbols' values."""
+
+    def real(salt: int, low: int, high: int) -> dict[str, Any]:
+        values: dict[str, Any] = {
+            name: fraction_ball(low + (high - low) * _unit(name, salt)) for name in names
+        }
+        values[""] = salt
+        return values
+
+    if whole:
+        for salt, start in enumerate((3, 2, 7)):
+            ranks = sorted(names, key=lambda name: zlib.crc32(f"{name}#{salt}".encode()))
+            yield (
+                "whole",
+                {**{name: acb(start + 2 * ranks.index(name) + salt) for name in names}, "": 100 + salt},
+            )
+            yield (
+                "whole",
+                {**{name: acb(start + 3 * ranks[::-1].index(name)) for name in names}, "": 110 + salt},
+            )
+    yield "real", real(1, 0, 1)
+    yield "real", real(2, 1, 4)
+    yield "real", real(3, -3, 0)
+    yield "real", real(4, -2, 2)
+    yield "real", real(5, 0, 1)
+    yield "real", real(6, -1, 0)
+    yield "real", real(9, 2, 12)
+    for salt in (7, 8, 10, 11):
+        yield (
+            "complex",
+            {
+                **{
+                    name: acb(arb(0), arb(1)) * fraction_ball(2 * _unit(name, salt + 20) - 1)
+                    + fraction_ball(3 * _unit(name, salt))
+                    for name in names
+                },
+                "": salt,
+            },
+        )

@@ -1,0 +1,189 @@
+"""The ladder of comparators: text and numbers, our own trees, sympy; cheapest first.
+
+What is decided here: who is asked, and when it ends. The ground truth is prepared once (`prepare` keeps the last few thousand).
+A tier that is sure ends it; "can't say" goes on; nothing that no tier can say is paid. Sympy is only asked about
+expressions that our trees can't hold or couldn't decide, and only where the ground truth has such a construct itself:
+an integral in the answer alone is work left undone.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from reward_service.handlers._text import boxes
+from reward_service.handlers.math import exact, symbolic
+from reward_service.handlers.math.compare import match, plain_words
+from reward_service.handlers.math.expression import parse
+from reward_service.handlers.math.form import bare, is_literal
+from reward_service.handlers.math.nodes import MAX_CHARS, BudgetError, Node, ParseError, Verdict, walk
+from reward_service.handlers.math.normal import key, repaired, undress
+from reward_service.handlers.math.scalars import Options
+
+GOLD_CHARS = 2 * MAX_CHARS
+
+
+class Judgement(NamedTuple):
+    """The verdict, the comparator that gave it, and whether a budget ran out."""
+
+    verdict: Verdict
+    comparator: str
+    over_budget: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """A prepared ground truth. `node` is None where it isn't in the grammar (a sentence, say)."""
+
+    text: str
+    key: str
+    written: exact.Written | None
+    node: Node | None
+    listed: Node | None
+    words: str
+    choice: str = ""
+
+    @property
+    def several(self) -> bool:
+        """Does it have parts that may stand in boxes of their own?"""
+        return (
+            self.node is not None and bare(self.node).op in ("list", "seq", "rel", "cup")
+        ) or self.listed is not None
+
+
+_CHOICE = re.compile(r"\(([A-J])\) ?\S.*", re.DOTALL)
+_CIRCLED = {chr(0x2460 + i): str(i + 1) for i in range(20)}
+_COMMA_DIGITS = re.compile(r"\d,\d")
+
+
+@lru_cache(maxsize=8192)
+def prepare(text: str) -> Gold:
+    """A ground truth, undressed and parsed. Its text may hold boxes; then they are the ground truth."""
+    text = repaired(text)
+    if "boxed" in text and (spans := boxes(text)):
+        text = (
+            ", ".join(span.content for span in spans[-1:] if span.content)
+            if len(text) > 400
+            else ", ".join(span.content for span in spans)
+        )
+    if text and all(character in _CIRCLED or character in " ,、" for character in text):
+        text = ", ".join(_CIRCLED[character] for character in text if character in _CIRCLED)
+    plain = undress(text)
+    written = exact.written(plain)
+    node = listed = None
+    try:
+        node = parse(plain, limit=GOLD_CHARS)
+        if _COMMA_DIGITS.search(plain):
+            listed = parse(plain, limit=GOLD_CHARS, thousands=False)
+            if listed == node or bare(listed).op != "list":
+                listed = None
+    except (ParseError, BudgetError, RecursionError):
+        pass
+    choice = _CHOICE.fullmatch(plain)
+    return Gold(
+        plain,
+        key(plain),
+        written,
+        node,
+        listed,
+        plain_words(_text_of(text)),
+        choice.group(1) if choice else "",
+    )
+
+
+_MACROS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|textit|operatorname)\s*|[{}$\\]")
+
+
+def _text_of(text: str) -> str:
+    return _MACROS.sub(" ", text)
+
+
+def judge(gold: Gold, answer: str, options: Options) -> Judgement:
+    """One extracted answer against the prepared ground truth."""
+    if len(answer) > 2 * MAX_CHARS:
+        return Judgement(Verdict.NOT_EQUAL, "length", True)
+    plain = undress(answer)
+    if not plain or plain.strip("{} ") == "" or plain in ("\\text{}", "?"):
+        return Judgement(Verdict.NOT_EQUAL, "empty")
+    written = exact.written(plain)
+    if gold.written is not None and written is not None:
+        verdict = exact.compare(gold.written, written)
+        if verdict is not Verdict.UNKNOWN:
+            return Judgement(verdict, "number")
+    elif key(plain) == gold.key:
+        return Judgement(Verdict.EQUAL, "text")
+    return _by_tree(gold, plain, options)
+
+
+def _by_tree(gold: Gold, plain: str, options: Options) -> Judgement:
+    node: Node | None = None
+    try:
+        node = parse(plain)
+        if gold.choice and node == Node("sym", (), gold.choice):
+            return Judgement(Verdict.EQUAL, "choice")
+        if gold.node is not None:
+            result, comparator = match(gold.node, node, options)
+            if not result and _COMMA_DIGITS.search(plain):
+                result = _as_list(gold, plain, options) or result
+            elif not result and gold.listed is not None:
+                result = match(gold.listed, node, options)[0] or result
+            if not result and options.lenient:
+                result = _decimal_comma(gold, plain, options) or result
+            if result is not None:
+                return Judgement(Verdict.of(result), comparator)
+    except BudgetError:
+        return Judgement(Verdict.NOT_EQUAL, "budget", True)
+    except RecursionError:
+        return Judgement(Verdict.NOT_EQUAL, "depth", True)
+    except ParseError:
+        pass
+    if _same_words(gold, plain):
+        return Judgement(Verdict.EQUAL, "words")
+    if gold.node is not None and node is not None and _for_sympy(gold.node, node, options):
+        verdict = symbolic.compare(gold.text, plain)
+        return Judgement(verdict, "sympy")
+    return Judgement(Verdict.UNKNOWN, "words" if node is None or gold.node is None else "undecided")
+
+
+def _as_list(gold: Gold, plain: str, options: Options) -> bool | None:
+    listed = parse(plain, thousands=False)
+    target = gold.listed or gold.node
+    if target is None or (bare(listed).op != "list" and gold.listed is None):
+        return None
+    return match(target, listed, options)[0]
+
+
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+
+
+def _decimal_comma(gold: Gold, plain: str, options: Options) -> bool | None:
+    """`1000,99` for 1000.99, in evaluation dumps."""
+    if _DECIMAL_COMMA.fullmatch(plain) and gold.node is not None:
+        return match(gold.node, parse(plain.replace(",", ".")), options)[0]
+    if _DECIMAL_COMMA.fullmatch(gold.text):
+        return match(parse(gold.text.replace(",", ".")), parse(plain), options)[0]
+    return None
+
+
+def _same_words(gold: Gold, plain: str) -> bool:
+    """Sentences: the same words in the same order, articles, case and punctuation aside."""
+    if len(gold.words) < 2 or not any(c.isalpha() for c in gold.words):
+        return False
+    return plain_words(_text_of(plain)) == gold.words
+
+
+_UNDECIDED = frozenset(("hard", "big"))
+
+
+def _for_sympy(gold: Node, answer: Node, options: Options) -> bool:
+    gold_hard = any(part.op in _UNDECIDED for part in walk(gold))
+    answer_hard = any(part.op in _UNDECIDED for part in walk(answer))
+    if any(part.op == "const" and part.data == "inf" for part in walk(answer)) and not answer_hard:
+        return False
+    if "text" in (gold.op, answer.op):
+        return False
+    if options.guard:
+        return gold_hard or not (answer_hard or is_literal(gold))
+    return True

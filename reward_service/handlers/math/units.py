@@ -1,0 +1,130 @@
+"""Units and counted nouns behind a number.
+
+What is decided here: `5 cm` answers 5, and 5 cm is not 5 m. A known unit has a dimension and a factor, so that
+two known units are comparable; an unknown word is a counted noun ("5 apples") and says nothing about the value.
+A phrase that says something about the answer itself ("is incorrect", "or", "not") is no unit, and neither is
+anything with a scale in it that isn't applied.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from reward_service.handlers.math.nodes import Unit, word_set
+
+F = Fraction
+
+_TABLE: tuple[tuple[str, Fraction, str], ...] = (
+    ("length", F(1), "m meter meters metre metres"),
+    ("length", F(1, 100), "cm centimeter centimeters centimetre centimetres"),
+    ("length", F(1, 1000), "mm millimeter millimeters millimetre millimetres"),
+    ("length", F(1, 10), "dm decimeter decimeters decimetre decimetres"),
+    ("length", F(1000), "km kilometer kilometers kilometre kilometres kms"),
+    ("length", F(1, 10**6), "um μm micrometer micrometers micron microns"),
+    ("length", F(1, 10**9), "nm nanometer nanometers nanometre nanometres"),
+    ("length", F(254, 10000), "in inch inches"),
+    ("length", F(3048, 10000), "ft foot feet"),
+    ("length", F(9144, 10000), "yd yard yards"),
+    ("length", F(1609344, 1000), "mi mile miles"),
+    ("mass", F(1), "kg kilogram kilograms kilogramme kilogrammes kgs"),
+    ("mass", F(1, 1000), "g gram grams gramme grammes"),
+    ("mass", F(1, 10**6), "mg milligram milligrams"),
+    ("mass", F(1000), "tonne tonnes"),
+    ("mass", F(45359237, 10**8), "lb lbs pound pounds"),
+    ("mass", F(45359237, 16 * 10**8), "oz ounce ounces"),
+    ("time", F(1), "s sec secs second seconds"),
+    ("time", F(60), "min mins minute minutes"),
+    ("time", F(3600), "h hr hrs hour hours"),
+    ("time", F(86400), "day days"),
+    ("time", F(604800), "week weeks"),
+    ("time", F(1, 1000), "ms millisecond milliseconds"),
+    ("month", F(1), "month months"),
+    ("month", F(12), "yr yrs year years"),
+    ("volume", F(1), "l liter liters litre litres"),
+    ("volume", F(1, 1000), "ml milliliter milliliters millilitre millilitres"),
+    ("money", F(1), "dollar dollars usd"),
+    ("money", F(1, 100), "cent cents"),
+    ("rupee", F(1), "rupee rupees rs"),
+    ("yuan", F(1), "yuan rmb"),
+    ("euro", F(1), "euro euros"),
+    ("force", F(1), "n newton newtons"),
+    ("energy", F(1), "j joule joules"),
+    ("energy", F(1000), "kj kilojoule kilojoules"),
+    ("power", F(1), "w watt watts"),
+    ("power", F(1000), "kw kilowatt kilowatts"),
+    ("pressure", F(1), "pa pascal pascals"),
+    ("pressure", F(1000), "kpa"),
+    ("voltage", F(1), "v volt volts"),
+    ("current", F(1), "a amp amps ampere amperes"),
+    ("frequency", F(1), "hz hertz"),
+    ("frequency", F(1000), "khz"),
+    ("temperature", F(1), "k kelvin kelvins"),
+    ("amount", F(1), "mol mole moles"),
+    ("mph", F(1), "mph"),
+    ("angle", F(1), "rad rads radian radians"),
+    ("square", F(1), "sq square"),
+)
+KNOWN: dict[str, Unit] = {
+    name: Unit(name, kind, factor) for kind, factor, names in _TABLE for name in names.split()
+}
+SYMBOLS = word_set("m cm mm dm km in ft yd mi kg g mg lb lbs oz s sec min h hr hrs l ml n j kj kw w pa kpa hz khz mol mph") | {"N", "J", "W", "Pa", "Hz", "L", "mL", "kJ", "kW", "kPa", "kHz"}  # fmt: skip
+"""Abbreviations that are read as units when they stand right behind a number in plain letters."""
+
+SCALES = {
+    "hundred": 100, "thousand": 1000, "million": 10**6, "millions": 10**6, "billion": 10**9, "billions": 10**9,
+    "trillion": 10**12, "dozen": 12,
+}  # fmt: skip
+PERCENT = word_set("percent pct percentage percents") | {"per cent"}
+DEGREES = word_set("degree degrees deg")
+ORDINALS = word_set("st nd rd th")
+QUALIFIERS = word_set("for where with when if as such given whenever in ∀ while since because here assuming")
+"""Words that begin a condition: what follows says where the answer holds, not what it is."""
+SEPARATORS = frozenset(("and", "or", "as well as", "and also", "or else", "and then"))
+_REFUSED = word_set(
+    "not no none never neither nor is are was were isn't aren't wrong incorrect false right true either maybe perhaps "
+    "possibly probably unless except but than less more over under below above minus negative plus times half quarter "
+    "about approximately around roughly nearly almost any every all some another other others can't cannot can could should would "
+    "might unknown undefined nan only don't doesn't it this that these actually instead between to from at least most up exactly hence so wait oops"
+)
+_WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*\.?")
+_PHRASE = re.compile(r"\(?[A-Za-z]+(?:['-][A-Za-z]+)*\.?\)?(?:[ /]+\(?[A-Za-z]+(?:['-][A-Za-z]+)*\.?\)?)*")
+MAX_WORDS = 6
+
+
+def of_phrase(phrase: str, power: int = 1) -> Unit | None:
+    """The unit that a phrase names; None if the phrase is no unit."""
+    phrase = phrase.strip().rstrip(".")
+    if not phrase or not _PHRASE.fullmatch(phrase):
+        return None
+    known = KNOWN.get(phrase) or KNOWN.get(phrase.lower())
+    if known is not None:
+        return raised(known, power)
+    words = [word.rstrip(".").lower() for word in _WORD.findall(phrase)]
+    if len(words) > MAX_WORDS or any(word in _REFUSED or word in SCALES for word in words):
+        return None
+    if words[0] in ("square", "sq", "cubic", "cu") and len(words) == 2 and words[1] in KNOWN:
+        return raised(KNOWN[words[1]], 2 if words[0].startswith("s") else 3)
+    if len(words) == 2 and words[0] in KNOWN and words[1] in ("squared", "cubed"):
+        return raised(KNOWN[words[0]], 2 if words[1] == "squared" else 3)
+    if words[0] in ("square", "cubic") and words[1:] in (["unit"], ["units"]):
+        return Unit("units", "")
+    if len(words) == 3 and words[1] in ("per", "an", "a") and words[0] in KNOWN and words[2] in KNOWN:
+        return per(KNOWN[words[0]], KNOWN[words[2]])
+    return Unit(" ".join(words))
+
+
+def raised(unit: Unit, power: int) -> Unit:
+    """The unit to a power: areas, volumes, inverse seconds."""
+    if power == 1 or not unit.kind:
+        return unit
+    if unit.kind == "length" and power == 3:  # so that litres and cubic metres compare
+        return Unit(f"{unit.name}^3", "volume", unit.factor**3 * 1000)
+    return Unit(f"{unit.name}^{power}", f"{unit.kind}^{power}", unit.factor**power)
+
+
+def per(above: Unit, below: Unit) -> Unit:
+    """One unit per another."""
+    if not above.kind or not below.kind:
+        return Unit(f"{above.name}/{below.name}")
+    return Unit(f"{above.name}/{below.name}", f"{above.kind}/{below.kind}", above.factor / below.factor)
