@@ -7,7 +7,8 @@ from fastapi import FastAPI
 from reward_service.adapters.memory import MemoryCache, MemoryGroundTruths
 from reward_service.engine.pool import Pool
 from reward_service.engine.scorer import Scorer
-from reward_service.gateway.app import Engine, create_app
+from reward_service.gateway.app import create_app
+from reward_service.gateway.core import Engine
 from reward_service.registry import Registry, load
 from reward_service.settings import Settings
 
@@ -37,6 +38,7 @@ def build_engine(settings: Settings, registry: Registry | None = None, loader: s
         registry,
         ground_truths,
         pool,
+        None,
         gauges={
             "reward_service_pool_processes": ("Checking processes that are up.", lambda: pool.alive),
             "reward_service_pool_busy": ("Checking processes at work.", lambda: pool.busy),

@@ -18,7 +18,7 @@ from reward_service.dump import open_input
 from reward_service.engine.channel import plain
 from reward_service.engine.scorer import Scorer
 from reward_service.errors import BadRequest
-from reward_service.gateway.app import row_of
+from reward_service.gateway.core import row_of
 from reward_service.settings import Settings
 from reward_service.wire import ItemIn, decode_item, result
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path
@@ -20,15 +19,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from reward_service import __version__
-from reward_service.engine.ports import GroundTruths
-from reward_service.engine.scorer import Row, Scored, Scorer
+from reward_service.engine.scorer import Scored
 from reward_service.errors import BadRequest, ServiceError
 from reward_service.gateway import problems, stream
-from reward_service.gateway.admission import Admission
+from reward_service.gateway.core import JSON, Engine, Gateway, asked_deadline
 from reward_service.gateway.middleware import RequestIds, pieces, whole_body
-from reward_service.registry import Registry
 from reward_service.settings import Settings
-from reward_service.telemetry import Metrics
 from reward_service.wire import (
     BatchIn,
     BatchOut,
@@ -41,96 +37,7 @@ from reward_service.wire import (
     result,
 )
 
-JSON = "application/json"
 NDJSON = "application/x-ndjson"
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """What `assemble` hands to the gateway. `state` is read by /v1/info, `ready` by /readyz."""
-
-    scorer: Scorer
-    registry: Registry
-    ground_truths: GroundTruths
-    running: AbstractAsyncContextManager[object]
-    gauges: Mapping[str, tuple[str, Any]]
-    counters: Mapping[str, tuple[str, str, Any]]
-
-    def ready(self) -> bool:
-        """Can an item be judged now?"""
-        return any(read() > 0 for name, (_, read) in self.gauges.items() if name.endswith("pool_processes"))
-
-
-class Gateway:
-    """The state behind the routes."""
-
-    def __init__(self, engine: Engine, settings: Settings) -> None:
-        self.engine = engine
-        self.settings = settings
-        self.metrics = Metrics(__version__)
-        self.admission = Admission(settings.max_in_flight)
-        self.draining = False
-        self.metrics.in_flight.set_function(lambda: self.admission.under_way)
-        for name, (text, read) in engine.gauges.items():
-            self.metrics.gauge(name, text, read)
-        for name, (text, label, counts) in engine.counters.items():
-            self.metrics.counter(name, text, label, counts)
-
-    async def score(self, items: Sequence[ItemIn], seconds: float, *, wait: bool = False) -> list[Scored]:
-        """Admit, score and count items."""
-        try:
-            async with self.admission.admit(len(items), wait=wait):
-                rows = [row_of(item) for item in items]
-                results = await self.engine.scorer.score_many(rows, seconds=seconds)
-        except ServiceError:
-            self.metrics.rejected.inc(len(items))
-            raise
-        self.metrics.record(results)
-        return results
-
-    def deadline(self, asked: float | None) -> float:
-        """The seconds that a request gets."""
-        if asked is None:
-            return self.settings.deadline_seconds
-        return min(asked, self.settings.max_deadline_seconds)
-
-    async def body(self, request: Request) -> bytes:
-        """A JSON body within the limits."""
-        kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-        if kind not in (JSON, "", "text/json", "application/x-www-form-urlencoded"):
-            raise BadRequest(f"content-type {kind[:60]!r}", problem="unsupported-media-type")
-        return await whole_body(request, self.settings.max_body_bytes, self.settings.max_decoded_bytes)
-
-
-def row_of(item: ItemIn) -> Row:
-    """An item of the wire as the scorer's row. A null response is an empty one: the policy wrote nothing."""
-    return Row(
-        item.data_source,
-        item.response or "",
-        item.gold(),
-        item.ground_truth_ref,
-        item.prompt,
-        item.extra_info,
-        item.domain,
-        item.profile,
-    )
-
-
-def asked_deadline(request: Request) -> float | None:
-    """`?deadline_seconds=`, or None. BadRequest if it is no positive number."""
-    text = request.query_params.get("deadline_seconds")
-    if text is None:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0.0 < seconds < 1e9:
-        raise BadRequest(
-            "deadline_seconds is a positive number of seconds",
-            errors=[{"pointer": "/query/deadline_seconds", "message": "not a positive number"}],
-        )
-    return seconds
 
 
 def body_of(model: type[ItemIn] | type[BatchIn], example: object, *, ndjson: bool = False) -> dict[str, Any]:

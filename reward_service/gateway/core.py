@@ -1,0 +1,115 @@
+"""The state behind every route: engine, settings, metrics and admission. Routes and dialects are thin around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+
+from reward_service import __version__
+from reward_service.engine.ports import GroundTruths, Sandbox
+from reward_service.engine.scorer import Row, Scored, Scorer
+from reward_service.errors import BadRequest, ServiceError
+from reward_service.gateway.admission import Admission
+from reward_service.gateway.middleware import whole_body
+from reward_service.registry import Registry
+from reward_service.settings import Settings
+from reward_service.telemetry import Metrics
+from reward_service.wire import ItemIn
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What `assemble` hands to the gateway. `gauges` are read by /v1/info and /metrics, `ready` by /readyz."""
+
+    scorer: Scorer
+    registry: Registry
+    ground_truths: GroundTruths
+    running: AbstractAsyncContextManager[object]
+    sandbox: Sandbox | None
+    gauges: Mapping[str, tuple[str, Any]]
+    counters: Mapping[str, tuple[str, str, Any]]
+
+    def ready(self) -> bool:
+        """Can an item be judged now?"""
+        return any(read() > 0 for name, (_, read) in self.gauges.items() if name.endswith("pool_processes"))
+
+
+class Gateway:
+    """The state behind the routes."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self.engine = engine
+        self.settings = settings
+        self.metrics = Metrics(__version__)
+        self.admission = Admission(settings.max_in_flight)
+        self.draining = False
+        self.metrics.in_flight.set_function(lambda: self.admission.under_way)
+        for name, (text, read) in engine.gauges.items():
+            self.metrics.gauge(name, text, read)
+        for name, (text, label, counts) in engine.counters.items():
+            self.metrics.counter(name, text, label, counts)
+
+    async def score(self, items: Sequence[ItemIn], seconds: float, *, wait: bool = False) -> list[Scored]:
+        """Admit, score and count items."""
+        return await self.score_rows([row_of(item) for item in items], seconds, wait=wait)
+
+    async def score_rows(self, rows: Sequence[Row], seconds: float, *, wait: bool = False) -> list[Scored]:
+        """Admit, score and count rows. Overloaded if there is no room and the caller can't `wait`."""
+        try:
+            async with self.admission.admit(len(rows), wait=wait):
+                results = await self.engine.scorer.score_many(rows, seconds=seconds)
+        except ServiceError:
+            self.metrics.rejected.inc(len(rows))
+            raise
+        self.metrics.record(results)
+        return results
+
+    def deadline(self, asked: float | None) -> float:
+        """The seconds that a request gets."""
+        if asked is None:
+            return self.settings.deadline_seconds
+        return min(asked, self.settings.max_deadline_seconds)
+
+    async def body(self, request: Request) -> bytes:
+        """A JSON body within the limits."""
+        kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+        if kind not in (JSON, "", "text/json", "application/x-www-form-urlencoded"):
+            raise BadRequest(f"content-type {kind[:60]!r}", problem="unsupported-media-type")
+        return await whole_body(request, self.settings.max_body_bytes, self.settings.max_decoded_bytes)
+
+
+def row_of(item: ItemIn) -> Row:
+    """An item of the wire as the scorer's row. A null response is an empty one: the policy wrote nothing."""
+    return Row(
+        item.data_source,
+        item.response or "",
+        item.gold(),
+        item.ground_truth_ref,
+        item.prompt,
+        item.extra_info,
+        item.domain,
+        item.profile,
+    )
+
+
+def asked_deadline(request: Request) -> float | None:
+    """`?deadline_seconds=`, or None. BadRequest if it is no positive number."""
+    text = request.query_params.get("deadline_seconds")
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0.0 < seconds < 1e9:
+        raise BadRequest(
+            "deadline_seconds is a positive number of seconds",
+            errors=[{"pointer": "/query/deadline_seconds", "message": "not a positive number"}],
+        )
+    return seconds
