@@ -23,6 +23,8 @@ from reward_service.runs import RunResult, Work
 from reward_service.types import Domain, Example, Item, Limits, Outcome
 
 ENTRY_POINTS = "reward_service.handlers"
+MAX_NAME = 200
+"""Characters of a data source's name. Names come from outside, and looking for a long one's kin is costly."""
 
 Plan = Callable[[Item], Outcome | Work]
 Judge = Callable[[Item, Any, Sequence[RunResult]], Outcome | Work]
@@ -94,9 +96,13 @@ class Registry:
             self._add_source(handler, source)
 
     def _add_source(self, handler: Handler, source: Source) -> None:
-        if source.name != source.name.lower():
-            raise ValueError(f"{source.name!r}: source names are lower case")
+        for name in (source.name, *source.aliases):
+            if name != name.strip().lower() or not 0 < len(name) <= MAX_NAME:
+                raise ValueError(f"{name!r}: names of sources are lower case and short")
         if source.name.endswith("*"):
+            rival = next((h.name for prefix, _, h in self._patterns if prefix == source.name[:-1]), None)
+            if rival is not None:
+                raise ValueError(f"the pattern {source.name!r} is taken by handler {rival!r}")
             self._patterns.append((source.name[:-1], source, handler))
             self._patterns.sort(key=lambda entry: -len(entry[0]))
             names: Iterable[str] = source.aliases
@@ -113,6 +119,8 @@ class Registry:
 
     def route(self, data_source: str) -> Route | None:
         """The route of a data source under any of its names, or None."""
+        if len(data_source) > MAX_NAME:
+            return None
         name = data_source.strip().lower()
         found = self._exact.get(name) or self._short.get(short_name(name))
         if found is not None:
@@ -124,7 +132,7 @@ class Registry:
 
     def nearest(self, data_source: str, count: int = 3) -> list[str]:
         """The known names that look most like an unknown one, best first."""
-        wanted = short_name(data_source.strip().lower())
+        wanted = short_name(data_source[:MAX_NAME].strip().lower())
         by_short = {short_name(name): route.source.name for name, route in self._exact.items()}
         hits = difflib.get_close_matches(wanted, by_short, n=count, cutoff=0.5)
         return list(dict.fromkeys(by_short[hit] for hit in hits))

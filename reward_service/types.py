@@ -216,7 +216,7 @@ def scored(
 def _shown(extracted: object) -> str:
     try:
         return str(extracted)[:EXTRACTED_LIMIT]
-    except ValueError:  # Python writes no integer of more than 4,300 digits; an answer must not raise by its size
+    except ValueError:  # an integer too long to write: an answer must not raise by its size
         return f"<{type(extracted).__name__} too long to write>"
 
 
@@ -266,7 +266,8 @@ def fingerprint(handler: str, version: str, item: Item) -> bytes:
         kind, gold_bytes = b"j", _canonical(gold)
     response = item.response.encode("utf-8", "surrogatepass")
     extra = _canonical(dict(item.extra_info)) if item.extra_info else b""
-    head = f"{handler}\0{version}\0{item.profile}\0{item.data_source}\0{item.explain}".encode("utf-8", "surrogatepass")
+    names = f"{handler}\0{version}\0{item.profile}\0{item.data_source}\0{item.explain}"
+    head = names.encode("utf-8", "surrogatepass")
     sizes = b"%d,%d,%d,%d;" % (len(head), len(response), len(gold_bytes), len(extra))
     return hashlib.sha256(b"".join((sizes, head, kind, response, gold_bytes, extra))).digest()[:16]
 
