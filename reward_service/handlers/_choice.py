@@ -46,7 +46,8 @@ OTHER = Reading(Kind.OTHER)
 # ---------------------------------------------------------------- undressing
 
 _SPACE = re.compile(
-    r"\\(?:[,;:!> ]|q?quad(?![a-zA-Z])|(?:bf|rm|it|tt|sf|left|right|displaystyle)(?![a-zA-Z]))|~"
+    r"\\(?:[,;:!> ]|q?quad(?![a-zA-Z])|(?:bf|rm|it|tt|sf|left|right|displaystyle|large|Large|LARGE|huge|Huge)(?![a-zA-Z])|"
+    r"(?:text)?color\s?\{[^{}]{0,30}\})|~"
 )
 _MARK = re.compile(r"\*\*|__|`|\\?\$|\\(?=[%&#{}_])")
 _DRESSED = frozenset("\\*_`$~")
@@ -221,9 +222,9 @@ def read(text: str, options: Options, *, prose: bool = False) -> Reading:
     whole = options.find(text) if options.texts else ""
     if len(whole) == 1:
         return Reading(Kind.ONE, whole)
-    if options.says(letter, behind):
+    if options.says(letter, behind) or (behind[0] == "(" and options.says(letter, behind.strip("() "))):
         return Reading(Kind.ONE, letter)
-    unmarked = not closed and rest[0] == " " and behind.partition(" ")[0] not in _COMMENT
+    unmarked = not closed and rest[0] == " " and behind[0] != "(" and behind.partition(" ")[0] not in _COMMENT
     if unmarked and (letter in "AI" or (options.texts and not prose and _ANOTHER.match(rest) is None)):
         # An article, a pronoun, or the first word of a text that is no option's.
         return _read_content(text, body, options)

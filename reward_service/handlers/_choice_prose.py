@@ -31,15 +31,15 @@ class Said(NamedTuple):
     shown: str
 
 
-_NOUNS = ("nswer", "NSWER", "ption", "hoice", "PTION", "HOICE")
-_NOUN = re.compile(r"(?:a?nswer|o?ption|c?hoice|l?etter)(?:\s+(?:choice|option|letter))?", re.IGNORECASE)
+_NOUNS = ("nswer", "NSWER", "ption", "hoice", "PTION", "HOICE", "tatement")
+_NOUN = re.compile(r"(?:a?nswer|o?ption|c?hoice|s?tatement)(?:\s+(?:choice|option|letter))?", re.IGNORECASE)
 _IS = re.compile(
-    r"(?:\s+(?:to|for|of|here|among|from|in|given|that|which|therefore|then|must|should|would)\b[^.:\n]{0,120}?)?"
-    r"[\s*_`]*(?:\b(?:is|was|be|are)\b[\s*_`]*:?|:|=|→|⇒|->|-(?=\s))",
+    r"(?:\s+(?:to|for|of|here|among|from|in|given|that|which|therefore|then|must|should|would|has|ought)\b[^.:\n]{0,120}?)?"
+    r"[\s*_`]*(?:\b(?:is|was|be|are)\b[\s*_`]*[:：]?|[:：=→⇒]|->|-(?=\s))",
     re.IGNORECASE,
 )
 _RIGHT = re.compile(
-    r"\b(?:correct|right|best|final|appropriate|accurate|suitable|chosen|likely)(?:\s+answer)?\s*+$",
+    r"\b(?:correct|right|best|final|appropriate|accurate|suitable|chosen|likely|closest|nearest)(?:\s+answer)?\s*+$",
     re.IGNORECASE,
 )
 _NOT_MINE = re.compile(
@@ -109,14 +109,20 @@ def _statement(text: str, place: int, options: Options) -> Said | None:
 
 _LABELLED = re.compile(r"\(?([A-Z])[).:]\s")
 _CORRECT = re.compile(
-    r"(?:(?:\boption|\bchoice|\banswer|\bstatement)\s++\(?([A-Z])\)?(?![\w'])|\(([A-Z])\))"
-    r"(?:(?!option|choice|\bnot\b|n't|\([A-Z]\))[^.\n]){0,160}?\s"
+    r"(?:(?:\boption|\bchoice|\banswer|\bstatement)\s++\(?([A-Z])\)?(?![\w'])|\(([A-Z])\)|(?<![\w'])([A-Z])(?=\s+is\b))"
+    r"(?:(?!option|choice|\bis\b|\bnot\b|n't|\([A-Z]\))[^.\n]){0,160}?\s"
     r"(?:is|as)\s++(?:therefore\s++|thus\s++|indeed\s++|clearly\s++)?(?:the\s++)?(?:most\s++)?"
     r"(?:only\s++)?(?:correct|right|best|answer)\b",
     re.IGNORECASE,
 )
 _CHOOSE = re.compile(
-    r"(?<!not )(?<!n't )(?<!never )\b(?:choose|select|pick|go\s+with|going\s+with)\s++(?:option\s++|choice\s++|answer\s++|letter\s++)?\(?([A-Z])\)?(?![\w'])"
+    r"(?<!not )(?<!n't )(?<!never )\b(?:(?:choose|select|pick|go\s+with|going\s+with)\s++(?:(?:option|choice|answer|letter)\s++)?|"
+    r"(?:match|matches|corresponds?\s+to|corresponding\s+to)\s++(?:the\s++)?(?:option|choice|answer)\s++)"
+    r"\(?([A-Z])\)?(?![\w'])"
+)
+_HENCE = re.compile(
+    r"(?:^|[.!]\s+)(?:(?:so|thus|hence|therefore|consequently)\b[\s,:]*+(?:option\s++|choice\s++)?|(?:option|choice)\s++)\(?([A-Z])\)?$",
+    re.IGNORECASE,
 )
 
 
@@ -125,24 +131,28 @@ def last_line(text: str, options: Options) -> Said | None:
     lines = text[-4 * MAX_LINE :].rstrip().splitlines()
     if not lines:
         return None
-    line = undress(lines[-1].strip(" \t#>-*_"))
-    before = next((undress(one.strip(" \t#>-*_")) for one in reversed(lines[:-1]) if one.strip()), "")
-    whole = options.find(line) if len(line) <= MAX_LINE else ""
+    line = undress(lines[-1].strip(_BULLETS)[-MAX_LINE:])
+    whole = options.find(line)
     if len(whole) == 1:
         return _said(text, Reading(Kind.ONE, whole), line)
-    if _LABELLED.match(line + " ") and len(line) <= MAX_LINE:
-        if _LABELLED.match(before + " "):
-            return None
+    if _LABELLED.match(line + " "):
+        before = next((one for one in reversed(lines[:-1]) if one.strip()), "")
         reading = read(line, options)
-        return _said(text, reading, line) if reading.kind is Kind.ONE else None
+        listed = _LABELLED.match(undress(before.strip(_BULLETS)[:MAX_LINE]) + " ") is not None
+        return _said(text, reading, line) if reading.kind is Kind.ONE and not listed else None
     end = undress(text[-END:])
-    letters = {match.group(1) or match.group(2) for match in _CORRECT.finditer(end)}
+    letters = {match.group(1) or match.group(2) or match.group(3) for match in _CORRECT.finditer(end)}
     letters |= {match.group(1) for match in _CHOOSE.finditer(end)}
+    hence = _HENCE.search(line)
+    letters |= {hence.group(1)} if hence is not None else set()
     letters = {letter for letter in letters if letter.isupper()}
     if not letters:
         return None
     kind = Kind.ONE if len(letters) == 1 else Kind.SEVERAL
     return _said(text, Reading(kind, "".join(sorted(letters))), line)
+
+
+_BULLETS = " \t#>-*_"
 
 
 def _said(text: str, reading: Reading, line: str) -> Said:

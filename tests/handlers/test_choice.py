@@ -49,6 +49,11 @@ BOXED = [
     r"\boxed{Ｃ}",
     r"\boxed{C. it falls}",
     r"\boxed{C: \text{it falls}}",
+    r"\boxed{C\text{ (it falls)}}",
+    r"\boxed{\textbf{C}\ \text{(it falls)}}",
+    r"\boxed{\text{C – it falls}}",
+    r"\boxed{\color{red}{C}}",
+    r"\boxed{\Large C}",
     r"\boxed{(C)\ \text{it falls}}",
     r"\boxed{C) It falls.}",
     r"\fbox{C}",
@@ -104,6 +109,18 @@ STATED = [
     "Therefore, option (C) is correct.",
     "(C) it falls is the right answer.",
     "So I choose C.",
+    "Answer：C",
+    "The answer has to be C.",
+    "The correct answer choice is C.",
+    "The correct statement is C.",
+    "The closest option is C.",
+    "**C** is the correct answer.",
+    "Among the four, C is correct.",
+    "This corresponds to option (C).",
+    "The field is off. Hence (C).",
+    "Therefore, C.",
+    "**Option C**",
+    "Answer: C\n```",
     "C",
     "(C)",
     "**C**",
@@ -165,6 +182,14 @@ REJECTED = [
     ("If the answer is C, then the needle falls.", Reason.NO_ANSWER),
     ("Options A, B and C look fine.", Reason.NO_ANSWER),
     ("I would never choose C", Reason.NO_ANSWER),
+    ("This rules out option C.", Reason.NO_ANSWER),
+    ("This does not match option C.", Reason.NO_ANSWER),
+    ("Option C is not correct, and D is.", Reason.NO_ANSWER),
+    ("The incorrect option is C.", Reason.NO_ANSWER),
+    ("So, not C.", Reason.NO_ANSWER),
+    ("Therefore, C or D.", Reason.NO_ANSWER),
+    ("The needle is like vitamin C", Reason.NO_ANSWER),
+    ("Statement D is true and C is correct, and D is correct.", Reason.AMBIGUOUS_ANSWER),
     ("The list again:\nA. it rises\nB. it stays\nC. it jumps", Reason.NO_ANSWER),
     (r"\boxed{?}", Reason.MALFORMED_ANSWER),
     (r"\boxed{\text{CAPACITY}}", Reason.MALFORMED_ANSWER),
@@ -371,3 +396,12 @@ def test_hostile_text_is_judged_in_linear_time(name: str) -> None:
     text = HOSTILE[name]
     cost(text[-100:])
     assert cost(text) < max(0.05, 5 * cost(text[len(text) // 2 :]))
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_the_examples_of_the_sources_are_paid(profile: Profile) -> None:
+    for source in load().handlers["choice"].sources:
+        name, example = source.name.replace("*", "_example"), source.example
+        for gold, score in ((example.ground_truth, 1.0), ("D", 0.0)):
+            outcome = judge(example.response, gold, dict(example.extra_info), source=name, profile=profile)
+            assert outcome.score == score, source.name

@@ -397,3 +397,10 @@ def test_hostile_text_is_judged_in_bounded_time(name: str, profile: Profile) -> 
     start = process_time()
     assert judge(HOSTILE[name], profile=profile).score == 0.0
     assert process_time() - start < 0.6
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_the_examples_of_the_sources_are_paid(profile: Profile) -> None:
+    for source in load().handlers["json_output"].sources:
+        assert judge(source.example.response, source.example.ground_truth, profile=profile).correct
+        assert not judge(source.example.response, '"output": 7', profile=profile).correct
