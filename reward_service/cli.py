@@ -242,6 +242,7 @@ def explain(
     ground_truth: Annotated[
         str | None, typer.Option("--ground-truth", "-g", help="JSON if it reads as JSON, else text.")
     ] = None,
+    extra_info: Annotated[str | None, typer.Option(help="JSON object.", metavar="<json>")] = None,
     profile: Annotated[Profile | None, typer.Option(help="strict or guru.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
@@ -254,6 +255,7 @@ def explain(
         "data_source": data_source,
         "response": response,
         "ground_truth": ground_truth,
+        "extra_info": extra_info,
         "profile": profile,
     }
     given = {field: value for field, value in given.items() if value is not None}

@@ -51,14 +51,15 @@ async def local(settings: Settings) -> AsyncIterator[Local]:
 def item_in(path: Path | None, number: int, given: Mapping[str, Any]) -> ItemIn:
     """The item on line `number` of a dump, or a file that is one JSON object, with the `given` fields over it.
 
-    ValueError or Refused if there is none. A given ground truth is JSON if it reads as JSON.
+    ValueError or Refused if there is none. A given ground truth or extra_info is JSON if it reads as JSON.
     """
     fields = {} if path is None else _row(path, number)
     if "response" in given:
         fields.pop("solution_str", None)
     fields.update(given)
-    if "ground_truth" in given:
-        fields["ground_truth"] = _json_or_text(given["ground_truth"])
+    for name in ("ground_truth", "extra_info"):
+        if name in given:
+            fields[name] = _json_or_text(given[name])
     try:
         return decode_item(json.dumps(fields).encode())
     except BadRequest as error:

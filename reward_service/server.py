@@ -7,6 +7,7 @@ the address is printed once requests are answered, and not before.
 from __future__ import annotations
 
 import errno
+import ipaddress
 import logging
 import socket
 from collections.abc import Callable
@@ -61,6 +62,7 @@ def serve(settings: Settings, say: Callable[[str], object]) -> int:
     )
     with listen(settings.host, settings.port) as listener:
         host, port = listener.getsockname()[:2]
+        open_to_all = not ipaddress.ip_address(host).is_loopback
         if host in ("0.0.0.0", "::"):  # noqa: S104 - for the text only
             host = "127.0.0.1"
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -76,7 +78,7 @@ def serve(settings: Settings, say: Callable[[str], object]) -> int:
             log_level="warning",
             server_header=False,
         )
-        server = Server(config, lambda: say(greeting(url)))
+        server = Server(config, lambda: say(greeting(url, open_to_all=open_to_all)))
         try:
             server.run(sockets=[listener])
         except KeyboardInterrupt:
@@ -84,10 +86,15 @@ def serve(settings: Settings, say: Callable[[str], object]) -> int:
         return 0 if server.started else 1
 
 
-def greeting(url: str) -> str:
-    """Where it is, and one call to try."""
+def greeting(url: str, *, open_to_all: bool = False) -> str:
+    """Where it is, and one call to try. open_to_all: it listens beyond loopback."""
+    warning = (
+        "\nIt has no keys: whoever reaches this address can use it. Put it behind something that authenticates.\n"
+        if open_to_all
+        else ""
+    )
     return f"""\
 The reward service answers at {url} (API: {url}/docs). Ctrl-C stops it. Try:
 
   curl -s {url}/v1/score -d '{{"data_source": "logic__graph", "response": "<answer>owl</answer>", "ground_truth": "owl"}}'
-"""
+{warning}"""

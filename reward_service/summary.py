@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 MAX_SOURCES = 1_000
 OTHER = "(other data sources)"
-ANY = "(all)"
+ANY = "all"
 HELD_GROUPS = 8_192
 SHOWN_LINES = 5
 

@@ -156,7 +156,7 @@ def start_and_signal(arguments: list[object], partial: Path, size: int, number: 
 @pytest.mark.fault
 @pytest.mark.parametrize("to", ["jsonl", "jsonl.gz", "parquet"])
 def test_kill_9_and_resume_gives_the_same_bytes(tmp_path: Path, to: str) -> None:
-    source = dump(tmp_path / "in.jsonl", 24_000)
+    source = dump(tmp_path / "in.jsonl", 12_000)
     assert call("score", source, "-o", tmp_path / f"whole.{to}", "-q").returncode == 3
     out = tmp_path / f"out.{to}"
     partial = tmp_path / f"out.{to}.partial"
@@ -170,7 +170,7 @@ def test_kill_9_and_resume_gives_the_same_bytes(tmp_path: Path, to: str) -> None
         file.write(b'{"half a li' if to == "jsonl" else b"\x1f\x8b\x08 half a frame")
     done = call("score", source, "-o", out)
     assert done.returncode == 3
-    found = re.search(r"24,000 rows \(([\d,]+) were there already\)", done.stdout)
+    found = re.search(r"12,000 rows \(([\d,]+) were there already\)", done.stdout)
     assert found is not None and int(found.group(1).replace(",", "")) > 100
     assert out.read_bytes() == (tmp_path / f"whole.{to}").read_bytes()
     assert not partial.exists()
@@ -178,7 +178,7 @@ def test_kill_9_and_resume_gives_the_same_bytes(tmp_path: Path, to: str) -> None
 
 @pytest.mark.fault
 def test_ctrl_c_keeps_what_is_written_and_leaves_no_process(tmp_path: Path) -> None:
-    source = dump(tmp_path / "in.jsonl", 24_000)
+    source = dump(tmp_path / "in.jsonl", 12_000)
     out, partial = tmp_path / "out.jsonl", tmp_path / "out.jsonl.partial"
     process = subprocess.Popen(
         [*COMMAND, "score", str(source), "-o", str(out)],
@@ -194,7 +194,7 @@ def test_ctrl_c_keeps_what_is_written_and_leaves_no_process(tmp_path: Path) -> N
     assert process.returncode == 130
     assert "interrupted; " in said and "goes on from there" in said and "Traceback" not in said
     rows = partial.read_bytes().count(b"\n")
-    assert 0 < rows < 24_000
+    assert 0 < rows < 12_000
     until = time.monotonic() + 5
     while in_session(process.pid) and time.monotonic() < until:
         time.sleep(0.05)
@@ -242,6 +242,13 @@ def test_serve_says_where_it_is_and_when_it_can_not(url: str) -> None:
     assert taken.returncode == 1
     assert "already in use" in taken.stderr.lower() and "--port 0" in taken.stderr
     assert call("serve", "--port", 70_000).returncode == 2
+
+
+def test_beyond_loopback_it_says_that_it_has_no_keys() -> None:
+    from reward_service.server import greeting
+
+    assert "authenticates" in greeting("http://x", open_to_all=True)
+    assert "authenticates" not in greeting("http://x")
 
 
 def test_the_example_of_serve_works_when_pasted(url: str) -> None:
@@ -299,6 +306,16 @@ def test_explain_by_flags(gold: str, given: Any) -> None:
 
     item = item_in(None, 1, {"data_source": SOURCE, "response": "r", "ground_truth": gold})
     assert (item.ground_truth, item.response) == (given, "r")
+
+
+def test_explain_with_extra_info() -> None:
+    arguments = ("-d", "table__tatqa", "-r", "\\boxed{1.5 million}", "-g", "1,500", "--json")
+    told = json.loads(call("explain", *arguments, "--extra-info", '{"scale": "thousand"}').stdout)
+    assert told["score"] == 1.0
+    assert (
+        json.loads(call("explain", *arguments, "--extra-info", '{"scale": "million"}').stdout)["score"] == 0.0
+    )
+    assert call("explain", *arguments, "--extra-info", "thousand").returncode == 2
 
 
 def test_explain_reads_one_document_over_several_lines(tmp_path: Path) -> None:

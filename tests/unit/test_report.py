@@ -8,7 +8,9 @@ import json
 import pytest
 from rich.console import Console
 
-from reward_service.report import as_json, clean, show_explained, show_summary
+from reward_service import report
+from reward_service.bulk import Progress
+from reward_service.report import as_json, clean, progress, show_explained, show_summary
 from reward_service.summary import Summary
 
 HOSTILE = "\x1b]52;c;ZXZpbA==\x07[red]\x9b2J\u202eevil\x7f\ud800[/red]"
@@ -87,3 +89,31 @@ def test_a_hostile_dump_is_only_shown() -> None:
     summary.close()
     assert "1 × malformed_item" in shown(console) and "line 7" in shown(console)
     assert not {"\x1b", "\x07", "\x9b", "\u202e", "\x7f"} & set(shown(console))
+
+
+# Progress
+
+
+def test_a_terminal_gets_a_bar_with_rate_and_eta() -> None:
+    console = terminal()
+    with progress(console, "[red]dump.jsonl", quiet=False) as watch:
+        watch(Progress(1_500, 500, 300, 1_000))
+    text = shown(console)
+    assert "[red]dump.jsonl" in text and "30%" in text and "1,500 rows" in text and "ETA" in text
+
+
+def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    console, now = Console(file=io.StringIO(), width=80), [100.0]
+    monkeypatch.setattr(report.time, "monotonic", lambda: now[0])
+    with progress(console, "dump", quiet=False) as watch:
+        for second in range(1, 25):
+            now[0] = 100.0 + second
+            watch(Progress(1_000 * second + 500, 500, second, None if second < 15 else 50))
+    assert shown(console) == "10,500 rows, 1,000 rows/s\n20,500 rows, 40 % read, 1,000 rows/s\n"
+
+
+def test_quiet_is_quiet() -> None:
+    console = terminal()
+    with progress(console, "dump", quiet=True) as watch:
+        watch(Progress(1, 0, 1, 1))
+    assert shown(console) == ""
