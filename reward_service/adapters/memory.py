@@ -1,11 +1,12 @@
 """The engine's ports in one process's memory: the default, with no server to run.
 
-What is decided here: both stores are bounded by an estimate of their bytes, and throw out what was used
-least recently. Nothing survives the process.
+What is decided here: both stores are bounded by an estimate of their bytes (the cache by its number of outcomes
+too), and throw out what was used least recently. Nothing survives the process.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,10 +16,15 @@ from reward_service.types import Outcome, Status
 
 
 class MemoryCache:
-    """`ports.Cache` as an LRU of at most `capacity` outcomes."""
+    """`ports.Cache` as an LRU of at most `capacity` outcomes and about `capacity_bytes` bytes.
 
-    def __init__(self, capacity: int = 200_000) -> None:
+    A policy decides how long `extracted` is: by number alone, 100,000 outcomes could hold a gigabyte.
+    """
+
+    def __init__(self, capacity: int = 200_000, capacity_bytes: int = 256 << 20) -> None:
         self._capacity = capacity
+        self._capacity_bytes = capacity_bytes
+        self._used = 0
         self._entries: OrderedDict[bytes, Outcome] = OrderedDict()
 
     def __len__(self) -> int:
@@ -42,9 +48,22 @@ class MemoryCache:
         entries = self._entries
         for key, outcome in outcomes.items():
             if outcome.status is Status.SCORED:
+                replaced = entries.pop(key, None)
+                if replaced is not None:
+                    self._used -= weight(replaced)
                 entries[key] = replace(outcome, cached=True, queue_ms=0.0)
-        while len(entries) > self._capacity:
-            entries.popitem(last=False)
+                self._used += weight(outcome)
+        while entries and (len(entries) > self._capacity or self._used > self._capacity_bytes):
+            self._used -= weight(entries.popitem(last=False)[1])
+
+
+def weight(outcome: Outcome) -> int:
+    """About the bytes of memory that a stored outcome takes."""
+    bulk = sys.getsizeof(outcome.extracted) if outcome.extracted is not None else 0
+    for part in (outcome.flags, outcome.detail):
+        if part:
+            bulk += 200 + 2 * len(str(part))
+    return 500 + bulk
 
 
 class MemoryGroundTruths:

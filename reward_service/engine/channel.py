@@ -22,6 +22,7 @@ PROGRESS = struct.Struct("<qd")
 """A child's slot in the shared page: (index of the item it is on or -1, monotonic time it started)."""
 SLOT_BYTES = 64
 IDLE = -1
+MAX_INT_BITS = 4096
 
 
 class Task(NamedTuple):
@@ -78,15 +79,21 @@ def decision_to_plain(decision: Outcome | Work) -> tuple[Any, ...]:
 
 def plain(value: Any, depth: int = 8) -> Any:
     """The value as JSON can carry it: exact built-in types, finite floats, whatever else as text."""
-    if value is None or type(value) in (str, int, bool):
+    if value is None or type(value) in (str, bool):
         return value
+    if type(value) is int:
+        # Readers of JSON, Python's own among them, refuse longer ones, and with them the whole reply.
+        return value if value.bit_length() <= MAX_INT_BITS else f"<integer of {value.bit_length()} bits>"
     if type(value) is float:
         return value if math.isfinite(value) else str(value)
     if depth and isinstance(value, Mapping):
         return {str(key): plain(entry, depth - 1) for key, entry in value.items()}
     if depth and isinstance(value, list | tuple | set | frozenset):
         return [plain(entry, depth - 1) for entry in value]
-    return str(value)
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
 WORK = "work"
