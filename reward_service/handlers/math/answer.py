@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reward_service.handlers._text import answer_lines, boxes, closing_brace, final_part
+from reward_service.handlers.math.normal import repaired
 
 MAX_ANSWER = 4_000
 """Characters of one extracted answer; a longer one isn't looked at."""
@@ -58,7 +59,11 @@ def find(response: str, markers: frozenset[str] = MARKERS) -> Found:
         return Found()
     if "box" in markers and "box" in text:
         spans = boxes(text)
-        if spans:
+        if not spans:
+            broken = _escaped_close(text)
+            if broken:
+                return Found((broken,), "box")
+        else:
             first = len(spans) - 1
             while first > 0 and _joined(text[spans[first - 1].end : spans[first].start]):
                 first -= 1
@@ -74,6 +79,15 @@ def find(response: str, markers: frozenset[str] = MARKERS) -> Found:
         if lines:
             return _last(lines, "line")
     return Found()
+
+
+def _escaped_close(text: str) -> str:
+    r"""`\boxed{185\}` at the very end: the closing brace was taken for a bracket of a set."""
+    at = text.rfind("\\boxed{")
+    if at < 0:
+        return ""
+    content, closed, rest = text[at + 7 :].rpartition("\\}")
+    return content if closed and not rest.strip(" .$\n") and not set("{}") & set(content) else ""
 
 
 def _joined(gap: str) -> bool:
@@ -151,6 +165,10 @@ _INLINE = re.compile(
     r"\$\$(?P<double>[^$]+)\$\$|(?<!\\)\$(?P<dollar>(?:\\.|[^$\\])+?)\$|\\\((?P<paren>.+?)\\\)|\\\[(?P<bracket>.+?)\\\]",
     re.DOTALL,
 )
+_BROKEN_INLINE = re.compile(
+    r"(?<![$\\])\$(?!\$)[^$\n]*\n[^$]*\$(?!\$)|\\\([^\n]{0,200}?\n.{0,2000}?\\\)", re.DOTALL
+)
+"""An inline formula doesn't hold a line break: such delimiters belong to something else."""
 _SQUARE = re.compile(r"\[([^\[\]\n]{1,200})\]")
 _NUMBER = re.compile(
     r"(?<![A-Za-z0-9_.])[-−]?[$€£]?(?:\d{1,3}(?:[, ]\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?|\.\d+)(?:\s?/\s?\d+)?(?:\s*(?:%|percent\b|pct\b|degrees\b|m²))?(?![A-Za-z0-9_])"
@@ -161,8 +179,12 @@ _TAIL = 4_000
 
 def candidates(response: str) -> Iterator[str]:
     """What may be the answer of an unmarked text, best first. Only for evaluation dumps."""
+    if "\\\\boxed" in response:  # through JSON twice
+        response = repaired(response)
     found = find(response)
     text = final_part(response) or response
+    if found.behind is not None:
+        yield found.behind
     if found.how == "box":
         tail = text[text.rfind("boxed") :][:MAX_ANSWER]
         joined = ", ".join(found.parts)
@@ -187,6 +209,7 @@ def candidates(response: str) -> Iterator[str]:
         line = found.parts[0]
         yield line
         yield from _inside(line)
+    text = _BROKEN_INLINE.sub(" ", text)
     lines = [line for line in text.splitlines() if line.strip()]
     whole = text.strip()
     if len(whole) <= 300 and len(lines) <= 3:
@@ -201,7 +224,7 @@ def _inside(text: str) -> Iterator[str]:
     text = text[-_TAIL:]
     formulas = list(_INLINE.finditer(text))
     hope = _HOPE.sub("", text.strip())
-    last_line = hope.rstrip().rpartition("\n")[2]
+    last_line = _SENTENCE.split(hope.rstrip().rpartition("\n")[2])[-1]
     if formulas:
         last = formulas[-1]
         content = next(group for group in last.groups() if group is not None)
@@ -224,7 +247,7 @@ def _inside(text: str) -> Iterator[str]:
         words = relation.group().split()
         if len(words) > 3:
             yield " ".join(words[:3])
-    numbers = _NUMBER.findall(text)
+    numbers = _NUMBER.findall(last_line) or _NUMBER.findall(text)
     if numbers:
         yield numbers[-1]
     if formulas:

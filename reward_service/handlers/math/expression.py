@@ -41,11 +41,14 @@ _FUNCTION_LETTERS = frozenset("fghFGHPQpqTWSVuvyxw")
 """Letters that, right before a bracket, may be the name of a function."""
 
 
-def parse(text: str, *, limit: int = MAX_CHARS, thousands: bool = True) -> Node:
-    """The tree of an undressed answer. ParseError: not in the grammar; BudgetError: over a limit."""
+def parse(text: str, *, limit: int = MAX_CHARS, thousands: bool = True, trusted: bool = False) -> Node:
+    """The tree of an undressed answer. ParseError: not in the grammar; BudgetError: over a limit.
+
+    thousands: read `1,234` as a number. trusted: a ground truth, whose number may have any words behind it.
+    """
     if len(text) > limit:
         raise BudgetError("length")
-    parser = _Parser(tokenize(text, thousands=thousands))
+    parser = _Parser(tokenize(text, thousands=thousands), trusted)
     node = parser.answer()
     if parser.peek() is not END:
         raise ParseError("trailing text")
@@ -53,10 +56,11 @@ def parse(text: str, *, limit: int = MAX_CHARS, thousands: bool = True) -> Node:
 
 
 class _Parser:
-    __slots__ = ("at", "bars", "depth", "tokens")
+    __slots__ = ("at", "bars", "depth", "tokens", "trusted")
 
-    def __init__(self, tokens: list[Token]) -> None:
+    def __init__(self, tokens: list[Token], trusted: bool) -> None:
         self.tokens = tokens
+        self.trusted = trusted
         self.at = 0
         self.depth = 0
         self.bars = 0
@@ -515,7 +519,7 @@ class _Parser:
         if first in units.QUALIFIERS and lower not in units.KNOWN:
             return None
         if node.op in ("seq", "list", "rel") and lower not in units.KNOWN:
-            if units.of_phrase(phrase) is None:
+            if units.of_phrase(phrase, trusted=self.trusted) is None:
                 raise ParseError("words behind")
             self.take()
             return node
@@ -545,7 +549,7 @@ class _Parser:
             if unit is None:
                 raise ParseError("words behind")
             return Node("unit", (scaled,), unit)
-        unit = units.of_phrase(phrase)
+        unit = units.of_phrase(phrase, trusted=self.trusted)
         if unit is None:
             raise ParseError("words behind")
         self.take()

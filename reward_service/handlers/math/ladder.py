@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from reward_service.handlers._text import boxes
 from reward_service.handlers.math import exact, symbolic
+from reward_service.handlers.math.answer import find
 from reward_service.handlers.math.compare import match, plain_words
 from reward_service.handlers.math.expression import parse
 from reward_service.handlers.math.form import bare, is_literal
@@ -53,6 +53,7 @@ class Gold:
         ) or self.listed is not None
 
 
+_BOX = frozenset(("box",))
 _CHOICE = re.compile(r"\(([A-J])\) ?\S.*", re.DOTALL)
 _CIRCLED = {chr(0x2460 + i): str(i + 1) for i in range(20)}
 _COMMA_DIGITS = re.compile(r"\d,\d")
@@ -62,21 +63,21 @@ _COMMA_DIGITS = re.compile(r"\d,\d")
 def prepare(text: str) -> Gold:
     """A ground truth, undressed and parsed. Its text may hold boxes; then they are the ground truth."""
     text = repaired(text)
-    if "boxed" in text and (spans := boxes(text)):
-        text = (
-            ", ".join(span.content for span in spans[-1:] if span.content)
-            if len(text) > 400
-            else ", ".join(span.content for span in spans)
-        )
+    if "box" in text:
+        parts = find(text, _BOX).parts
+        if parts:
+            text = ", ".join(parts)
+        elif "\\boxed{" in text:  # cut off
+            text = text.rpartition("\\boxed{")[2]
     if text and all(character in _CIRCLED or character in " ,、" for character in text):
         text = ", ".join(_CIRCLED[character] for character in text if character in _CIRCLED)
     plain = undress(text)
     written = exact.written(plain)
     node = listed = None
     try:
-        node = parse(plain, limit=GOLD_CHARS)
+        node = parse(plain, limit=GOLD_CHARS, trusted=True)
         if _COMMA_DIGITS.search(plain):
-            listed = parse(plain, limit=GOLD_CHARS, thousands=False)
+            listed = parse(plain, limit=GOLD_CHARS, thousands=False, trusted=True)
             if listed == node or bare(listed).op != "list":
                 listed = None
     except (ParseError, BudgetError, RecursionError):

@@ -145,6 +145,8 @@ def undress(text: str) -> str:
     `$\left(\dfrac12,\,3\right)$.` becomes `(\frac12, 3)`.
     """
     text = ascii_math(text)
+    if ",\\!" in text:
+        text = _THIN_COMMA.sub(",", text)
     if "\\" in text:
         if "\x0c" in text or "\\left" in text or "\\right" in text:
             text = _LEFT_DOT.sub("", text)
@@ -175,6 +177,7 @@ def undress(text: str) -> str:
     return text
 
 
+_THIN_COMMA = re.compile(r",\\! *(?=\d)")
 _LOOSE_SPACE = re.compile(r"(?<![A-Za-z0-9.,]) | (?![A-Za-z0-9.,])")
 
 
@@ -187,6 +190,7 @@ _ESCAPES = re.compile(
     r"\x0c(?=rac|loor)|\t(?=ext|imes|an\b|heta|frac|au\b|o\b)|\x08(?=inom|egin|ar\b|eta|igg?\b)|\r(?=ight|ho\b)|\x07(?=lpha|pprox)"
 )
 _LETTERS = {"\x0c": "\\f", "\t": "\\t", "\x08": "\\b", "\r": "\\r", "\x07": "\\a"}
+_GLUED = re.compile(r"(\\q?quad)(?=[A-Za-z])")
 _DOUBLED = re.compile(r"\\\\(?=[A-Za-z]{2})")
 
 
@@ -194,4 +198,6 @@ def repaired(gold: str) -> str:
     r"""A ground truth whose backslashes were eaten or doubled on the way through JSON: `\x0crac`, `\\frac`."""
     if "\\\\" in gold and "\\begin" not in gold:
         gold = _DOUBLED.sub(lambda _: "\\", gold)
+    if "quad" in gold:
+        gold = _GLUED.sub(r"\1 ", gold)
     return _ESCAPES.sub(lambda m: _LETTERS[m.group()], gold)

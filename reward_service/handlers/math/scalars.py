@@ -19,6 +19,7 @@ from reward_service.handlers.math.evaluate import UndefinedError, ball, exact, f
 from reward_service.handlers.math.form import bare, is_literal, unevaluated, written_number, wrong_shape
 from reward_service.handlers.math.identity import BITS, equal_values
 from reward_service.handlers.math.nodes import Node, Number, Unit, number, symbols, walk
+from reward_service.handlers.math.units import of_phrase
 
 GOLD_DIGITS = 3
 """Significant digits that a decimal ground truth must show before a value may round to it."""
@@ -62,6 +63,8 @@ def quantity(node: Node) -> Quantity:
 
 def match_scalar(gold: Node, answer: Node, options: Options) -> bool | None:
     """Is the answer's value the ground truth's? None: can't say."""
+    if not symbols(gold):
+        answer = _with_unit(answer)
     letters = _letters(gold, answer)
     if letters is not None:
         return letters
@@ -84,6 +87,23 @@ def match_scalar(gold: Node, answer: Node, options: Options) -> bool | None:
     if "pct" in (g.kind, a.kind):
         return _match_percent(g, a, options)
     return _match_degrees(g, a, options)
+
+
+_UNIT_LETTERS = frozenset("mgshLNJWV")
+
+
+def _with_unit(node: Node) -> Node:
+    """`5 m`, `3 m^2` in plain letters, where no symbol is asked for."""
+    node = bare(node)
+    if node.op != "mul" or len(node.args) != 2 or not is_literal(node.args[0]):
+        return node
+    letter, power = node.args[1], 1
+    if letter.op == "pow" and letter.args[1].op == "num" and letter.args[1].data.value in (2, 3):
+        letter, power = letter.args[0], int(letter.args[1].data.value)
+    if letter.op != "sym" or letter.data not in _UNIT_LETTERS:
+        return node
+    unit = of_phrase(letter.data, power)
+    return node if unit is None else Node("unit", (node.args[0],), unit)
 
 
 def _letters(gold: Node, answer: Node) -> bool | None:
@@ -131,6 +151,8 @@ def _match_ratio(g: Quantity, a: Quantity, options: Options) -> bool | None:
         one, other = g.core.args, a.core.args
         if len(one) != len(other):
             return False
+        if any(exact(part) == 0 for part in (*one, *other)):  # a clock, or a score
+            return bool(one == other)
         results = [
             equal_values(Node("mul", (one[0], other[i])), Node("mul", (one[i], other[0])))
             for i in range(1, len(one))
@@ -272,7 +294,7 @@ def _in_pi(node: Node) -> bool:
 
 
 def _terminates(value: Fraction, places: int) -> bool:
-    return 10**places % value.denominator == 0
+    return pow(10, places, value.denominator) == 0 if value.denominator > 1 else True
 
 
 def _within(shown: Number, exact_side: Node, *, truncated: bool) -> bool:

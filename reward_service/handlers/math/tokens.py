@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from reward_service.handlers._text import closing_brace
 from reward_service.handlers.math.nodes import MAX_DIGITS, MAX_TOKENS, BudgetError, ParseError, word_set
-from reward_service.handlers.math.units import SYMBOLS
+from reward_service.handlers.math.units import DEGREES, KNOWN, PERCENT, SYMBOLS
 
 
 class Token(NamedTuple):
@@ -41,6 +41,7 @@ _PLAIN_CONSTANTS = {
     "Infinity": "inf",
 }
 _PLAIN_GREEK = word_set("alpha beta gamma delta epsilon theta lambda mu rho sigma phi omega")
+_UNIT_WORDS = SYMBOLS | PERCENT | DEGREES | {name for name in KNOWN if len(name) > 2}
 _WORDS = word_set(
     "yes no not odd even and or is are the of to none all any for if where true false day days only year years set nan a.m p.m am pm"
 )
@@ -165,7 +166,7 @@ def _text(content: str, out: list[Token], spaced: bool) -> None:
             words.clear()
 
     pieces = [piece for piece in _TEXT_PIECE.findall(content) if not piece.isspace()]
-    alone = len(pieces) == 1
+    alone = sum(piece[0].isalnum() for piece in pieces) == 1
     for piece in pieces:
         if len(out) > MAX_TOKENS:
             raise BudgetError("tokens")
@@ -223,9 +224,18 @@ def _letters(run: str, out: list[Token], spaced: bool, text: str, at: int) -> No
             out.append(Token("sym", run, spaced))
     elif run in _PLAIN_GREEK:
         out.append(Token("sym", run, spaced))
-    elif out and out[-1].kind in ("num", "text") and (run in SYMBOLS or out[-1].kind == "text"):
+    elif (
+        run.startswith(("or", "and"))
+        and out
+        and (out[-1].kind == "num" or out[-1].text in (")", "]"))
+        and run[-1].isupper()
+    ):
+        word = "or" if run.startswith("or") else "and"
+        _phrase(word, out)
+        _letters(run[len(word) :], out, False, text, at)
+    elif out and out[-1].kind in ("num", "text") and (run in _UNIT_WORDS or out[-1].kind == "text"):
         _phrase(run, out)
-    elif len(run) >= 4 or run.lower() in _WORDS:
+    elif len(run) >= 4 or run in _WORDS or (run.lower() in _WORDS and not run.isupper()):
         for name in ("sqrt", "sin", "cos", "tan", "log", "ln", "pi"):
             if run.endswith(name) and len(run) - len(name) == 1:  # `xsin`, `2isqrt`
                 out.append(Token("sym", run[0], spaced))

@@ -87,13 +87,16 @@ _REFUSED = word_set(
     "about approximately around roughly nearly almost any every all some another other others can't cannot can could should would "
     "might unknown undefined nan only don't doesn't it this that these actually instead between to from at least most up exactly hence so wait oops"
 )
+_NEVER = word_set(
+    "not no none never neither nor incorrect wrong false unless except but than or cannot impossible isn't"
+)
 _WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*\.?")
 _PHRASE = re.compile(r"\(?[A-Za-z]+(?:['-][A-Za-z]+)*\.?\)?(?:[ /]+\(?[A-Za-z]+(?:['-][A-Za-z]+)*\.?\)?)*")
 MAX_WORDS = 6
 
 
-def of_phrase(phrase: str, power: int = 1) -> Unit | None:
-    """The unit that a phrase names; None if the phrase is no unit."""
+def of_phrase(phrase: str, power: int = 1, *, trusted: bool = False) -> Unit | None:
+    """The unit that a phrase names; None if the phrase is no unit. trusted: the ground truth's words."""
     phrase = phrase.strip().rstrip(".")
     if not phrase or not _PHRASE.fullmatch(phrase):
         return None
@@ -101,7 +104,8 @@ def of_phrase(phrase: str, power: int = 1) -> Unit | None:
     if known is not None:
         return raised(known, power)
     words = [word.rstrip(".").lower() for word in _WORD.findall(phrase)]
-    if len(words) > MAX_WORDS or any(word in _REFUSED or word in SCALES for word in words):
+    refused = _NEVER if trusted else _REFUSED
+    if (len(words) > MAX_WORDS and not trusted) or any(word in refused or word in SCALES for word in words):
         return None
     if words[0] in ("square", "sq", "cubic", "cu") and len(words) == 2 and words[1] in KNOWN:
         return raised(KNOWN[words[1]], 2 if words[0].startswith("s") else 3)
