@@ -19,6 +19,7 @@ import tempfile
 from enum import StrEnum
 from pathlib import Path
 
+from reward_service.adapters.agent import agent_files, sandbox_files
 from reward_service.adapters.docker_api import EngineApi, EngineError, Log
 
 DEFAULT_BASE = "debian:bookworm-slim"
@@ -40,27 +41,16 @@ class BuildError(Exception):
     """An image could not be made; the message says what to do."""
 
 
-def sandbox_root() -> Path:
-    """The folder with the Dockerfiles, the agent and the seccomp profile: in a wheel, or in the repository."""
-    package = Path(__file__).parent
-    shipped = package / "_sandbox"
-    return shipped if shipped.is_dir() else package.parent / "sandbox"
-
-
 def seccomp_profile() -> str:
     """The allow-list as the JSON text that the engine's API takes."""
-    return (sandbox_root() / "seccomp.json").read_text(encoding="utf-8")
+    return (sandbox_files() / "seccomp.json").read_text(encoding="utf-8")
 
 
 def context(kind: Kind) -> dict[str, bytes]:
-    """The build context: path -> content. `values.py` is the handlers' own codec of tagged values."""
-    root = sandbox_root()
+    """The build context: path -> content."""
     dockerfile = f"{kind.value}.Dockerfile"
-    files = {dockerfile: (root / dockerfile).read_bytes()}
-    for path in sorted((root / "agent").rglob("*.py")):
-        files[f"agent/{path.relative_to(root / 'agent').as_posix()}"] = path.read_bytes()
-    files["agent/values.py"] = (Path(__file__).parent / "handlers" / "_values.py").read_bytes()
-    return files
+    files = {dockerfile: (sandbox_files() / dockerfile).read_bytes()}
+    return files | {f"agent/{name}": path.read_bytes() for name, path in sorted(agent_files().items())}
 
 
 def tag(kind: Kind) -> str:

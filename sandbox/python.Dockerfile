@@ -23,7 +23,6 @@ RUN printf 'path-exclude /usr/share/%s/*\n' doc man info locale lintian > /etc/d
       /usr/lib/python3/dist-packages/numpy/*/tests /usr/lib/python3/dist-packages/scipy/*/tests \
       /usr/lib/python3/dist-packages/scipy/*/*/tests /usr/lib/python3/dist-packages/pandas/tests \
       /usr/lib/python3/dist-packages/sympy/*/tests /usr/lib/python3/dist-packages/networkx/*/tests \
- && mkdir -p /build \
  && find / -xdev -perm /6000 -exec chmod a-s {} +
 
 FROM packages
