@@ -12,6 +12,7 @@ written, and refuses to go on if they don't belong together.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -126,11 +127,9 @@ class Rows:
             kept = record.line if is_row and self._job.column not in from_json(record.line) else b""
             return Entry(record, kept, None, bad.detail, MALFORMED, None)
         if "own_column" in row.model_fields_set:
+            problem = f"there is a column {self._job.column!r} already; name another with --column"
             if first:
-                raise Refused(
-                    f"the rows have a column {self._job.column!r} already; name another with --column"
-                )
-            problem = f"the row has a column {self._job.column!r} already; name another with --column"
+                raise Refused(problem)
             return Entry(record, b"", None, problem, MALFORMED, None)
         if self._job.profile is not None:
             row.profile = self._job.profile
@@ -283,12 +282,14 @@ class Run:
         if data is None:
             return None
         try:
-            outcome: Any = from_json(data)
+            outcome: Any = json.loads(
+                data
+            )  # pydantic's parser refuses the lone surrogates that `encode` escapes
         except ValueError:
             return None
         if not isinstance(outcome, dict) or set(outcome) != {*OUTCOME, "profile", "detail"}:
             return None
-        if entry.item is None and outcome != from_json(encode(problem_outcome(entry))):
+        if entry.item is None and outcome != json.loads(encode(problem_outcome(entry))):
             return None
         return outcome
 

@@ -411,6 +411,30 @@ def test_a_forged_outcome_is_not_taken_for_a_written_one(tmp_path: Path) -> None
         run(Job(source, tmp_path / "out.jsonl"))
 
 
+class Odd(Judge):
+    """Finds answers that no encoding holds."""
+
+    async def score(self, items: Sequence[ItemIn]) -> Sequence[Mapping[str, Any]]:
+        await super().score(items)
+        return [result(accept("a\ud800", note="\udfff"), 0, None) for _ in items]
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_a_lone_surrogate_is_escaped_or_replaced(tmp_path: Path, to: str) -> None:
+    run(Job(write(tmp_path / "in.jsonl", [row(1)]), tmp_path / f"out.{to}"), Odd())
+    outcome = read(tmp_path / f"out.{to}")[0]["outcome"]
+    assert outcome["extracted"] == ("a?" if to == "parquet" else "a\ud800")
+    assert outcome["detail"] == {"note": "\udfff"}
+
+
+def test_a_run_that_wrote_lone_surrogates_can_be_resumed(tmp_path: Path) -> None:
+    source, out = write(tmp_path / "in.jsonl", [row(1), row(2), row(4)]), tmp_path / "out.jsonl"
+    with pytest.raises(Stopped):
+        run(Job(source, out, batch=1), Odd(2))
+    assert run(Job(source, out), Odd()).resumed == 2
+    assert [one["outcome"]["extracted"] for one in read(out)] == ["a\ud800"] * 3
+
+
 def test_two_runs_can_not_write_one_output(tmp_path: Path) -> None:
     source, out = write(tmp_path / "in.jsonl", [row(1)]), tmp_path / "out.jsonl"
     first = Run(Job(source, out), lambda _: None)
