@@ -99,7 +99,8 @@ def _solutions(text: str) -> list[str]:
 
 def _bare(solution: str) -> str:
     """A solution without the `X =` before it."""
-    return (_LEAD.sub("", solution, count=1) if solution.count("=") == 1 else solution).strip()
+    bare = _LEAD.sub("", solution, count=1) if solution.count("=") == 1 else solution
+    return bare.strip().removeprefix("[").removesuffix("]").strip()
 
 
 def _same_solutions(golds: list[str], answers: list[str]) -> bool:
@@ -274,6 +275,10 @@ def _same_words(gold: str, answer: str) -> bool:
         return bool(_squeezed(answer)) and _squeezed(gold) == _squeezed(answer)
     if wanted == given:
         return True
+    if all(map(str.isalnum, wanted)):  # what else stands between them only separates
+        given = [word for word in given if word.isalnum()]
+        if wanted == given:
+            return True
     singles = all(len(token) == 1 for token in wanted)  # a grid may be written without spaces
     return singles and "".join(wanted) == "".join(given)
 

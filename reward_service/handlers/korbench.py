@@ -4,8 +4,8 @@ What is decided here: which brackets hold the answer, and which comparison a cat
 - Where: the last `[[…]]` or box after the thinking. Brackets are matched, and a `\[` that opens display math is none of
   them: the official pattern runs from the first `[[` to the next `]]`, takes an earlier example for the answer, and
   spans from `\[[` over pages (domains.md §1.2).
-- Category: `extra_info.category` (a cipher's own "Encryption"/"Decryption" too) or `question_type`, else the name of the
-  data source (`korbench__logic`); without either the ground truth's shape decides among the comparisons that need none.
+- Category: `extra_info.category` (a cipher's own "Encryption"/"Decryption" too) or its like, else the name of the data
+  source (`korbench__logic`); without either the ground truth's shape decides among the comparisons that need none.
   `rule_id` says which puzzle it is: without it, alternatives (rules 2 and 4) and unordered words (rule 3) can't be told
   from a list.
 - The intent of the official rules, without `eval` and without a parser that evaluates: calculations are computed in
@@ -16,6 +16,7 @@ There is no published Reasoning360 scorer: both profiles judge alike.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,6 +31,9 @@ from reward_service.types import Domain, Example, Item, Outcome, Reason, accept,
 MAX_CHARS = 8_000
 """Characters of an answer; the longest puzzle answers (word searches, 10 x 10 grids) have fewer than 1,000."""
 
+CATEGORY_FIELDS = ("category", "question_type", "split", "task")
+"""Where a row may say its category; the first that names one counts."""
+
 GOLD = "the answer in double square brackets, as the data set has it: `[[24]]`, `[[A];[C]]`, `[[1 2,2 1]]`"
 
 
@@ -37,7 +41,7 @@ GOLD = "the answer in double square brackets, as the data set has it: `[[24]]`, 
     "korbench",
     version="1",
     domain=Domain.LOGIC,
-    reads=("category", "question_type", "rule_id"),
+    reads=(*CATEGORY_FIELDS, "rule_id"),
     sources=[
         Source(
             "korbench*",
@@ -90,7 +94,7 @@ def _gold(value: Any) -> str | None:
 
 
 def _category(item: Item) -> str:
-    for field in ("category", "question_type"):
+    for field in CATEGORY_FIELDS:
         said = str(item.extra_info.get(field) or "").strip().lower()
         if said in ("encryption", "decryption"):
             return "cipher"
@@ -99,8 +103,13 @@ def _category(item: Item) -> str:
     return next((category for category in CATEGORIES if category in item.data_source), "")
 
 
+_LEFT = re.compile(r"\\left\s?\[\s?\\left\s?\[")
+_RIGHT = re.compile(r"\\right\s?\]\s?\\right\s?\]")
+
+
 def candidates(text: str) -> list[str]:
     """The contents of every `[[…]]` in order, brackets inside matched; a box outside of them is one as well."""
+    text = _RIGHT.sub("]]", _LEFT.sub("[[", text)) if "\\left" in text else text
     found: list[tuple[int, int, str]] = []
     pairs, ends = _pairs(text), _ends(text)
     at = text.find("[[")
