@@ -1,0 +1,150 @@
+"""A Python program on standard input and output: compiled once, run in a fresh fork each time.
+
+What is decided here: the program is `__main__` and nobody's child: it sees the real descriptors 0, 1 and 2, its
+threads are waited for, `atexit` and exit codes work, buffered output is flushed as at a normal end. All of this runs
+in processes of the program's own user. The compiled code goes from the compiling process to the running ones as
+bytes in a file, which the agent never looks into.
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import gc
+import json
+import marshal
+import os
+import random
+import sys
+import threading
+import traceback
+import types
+from typing import Any
+
+NAME = "/tmp/main.py"
+_SEED = 0x5EED
+
+
+def read_all(fd: int) -> bytes:
+    """The whole content of a file that others may have open."""
+    return os.pread(fd, os.fstat(fd).st_size, 0)
+
+
+def write_files(files: dict[str, str]) -> None:
+    """Put the item's files into the current directory."""
+    for name, text in files.items():
+        directory = os.path.dirname(name)
+        if directory:
+            os.makedirs(directory, exist_ok=True)
+        with open(name, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+
+
+def compile_program(program: int, code: int) -> int:
+    """Read a program, write its compiled form. Returns the exit code: 0, or 1 and the reason on stderr."""
+    fields = json.loads(read_all(program))
+    try:
+        source = fields["source"]
+        if fields.get("preamble"):
+            source = fields["preamble"] + "\n" + source
+        compiled = compile(source, NAME, "exec", dont_inherit=True)
+        data = marshal.dumps((compiled, fields.get("files") or {}))
+    except SyntaxError as error:
+        sys.stderr.write("".join(traceback.format_exception_only(error)))
+        return 1
+    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 1
+    while data:
+        data = data[os.write(code, data) :]
+    return 0
+
+
+def run_program(code: int) -> int:
+    """Run the compiled program as `__main__` until its threads and exit handlers are done; its exit code."""
+    compiled, files = marshal.loads(read_all(code))
+    os.close(code)
+    if files:
+        write_files(files)
+    module = start_main()
+    try:
+        exec(compiled, module.__dict__)
+        status = 0
+    except SystemExit as error:
+        status = exit_status(error.code)
+    except BaseException as error:
+        status = 1
+        report(error)
+    return end_main(module, status)
+
+
+def start_main() -> types.ModuleType:
+    """A fresh `__main__`; random numbers that don't differ from one judging to the next."""
+    module = types.ModuleType("__main__")
+    module.__dict__.update(__builtins__=builtins, __file__=NAME, __cached__=None)
+    sys.modules["__main__"] = module
+    sys.argv = [NAME]
+    sys.path.insert(0, "/tmp")
+    random.seed(_SEED)
+    numpy = sys.modules.get("numpy.random")
+    if numpy is not None:
+        numpy.seed(_SEED)
+    return module
+
+
+def exit_status(code: Any) -> int:
+    """What the interpreter makes of the argument of sys.exit."""
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    try:
+        sys.stdout.flush()
+        sys.stderr.write(f"{code}\n")
+    except BaseException:
+        pass
+    return 1
+
+
+def report(error: BaseException) -> None:
+    """Print the traceback below our own frame, through the program's own hook where it has one."""
+    trace = error.__traceback__.tb_next if error.__traceback__ else None
+    try:
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+    except SystemExit:
+        raise
+    except BaseException:
+        traceback.print_exception(error)
+
+
+def end_main(module: types.ModuleType, status: int) -> int:
+    """What the interpreter does at its end, in its order; the exit code."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+    except SystemExit as error:
+        status = exit_status(error.code)
+    except BaseException:
+        traceback.print_exc()
+    status = flush(status)
+    # Files that the program left open are flushed when their last name goes, as at a normal end.
+    sys.excepthook = sys.__excepthook__
+    module.__dict__.clear()
+    gc.collect()
+    return flush(status)
+
+
+def flush(status: int) -> int:
+    """Flush the standard streams; 120 if stdout can't be, as the interpreter says."""
+    for stream in {id(item): item for item in (sys.stdout, sys.__stdout__)}.values():
+        try:
+            if stream is not None and not getattr(stream, "closed", False):
+                stream.flush()
+        except BaseException:
+            status = status or 120
+    try:
+        if sys.stderr is not None and not sys.stderr.closed:
+            sys.stderr.flush()
+    except BaseException:
+        pass
+    return status
