@@ -67,14 +67,15 @@ def _operation(gold: str, answer: str) -> bool:
         return False
     if _squeezed(gold) == _squeezed(answer):
         return True
-    if any(mark in gold for mark in "≤≥<>"):
-        return _conditions(gold) == _conditions(answer)
-    if gold.startswith("{"):
-        return _elements(gold) == _elements(answer)
-    if "=" in gold:
-        return _assignments(gold) == _assignments(answer)
-    if gold.startswith("(("):
-        return _entries(gold) == _entries(answer)
+    for read, applies in (
+        (_conditions, any(mark in gold for mark in "≤≥<>")),
+        (_elements, gold.startswith("{")),
+        (_assignments, "=" in gold),
+        (_entries, gold.startswith("((")),
+    ):
+        if applies:  # what can't be read is equal to nothing
+            wanted = read(gold)
+            return bool(wanted) and read(answer) == wanted
     golds = _solutions(gold)
     if len(golds) == 1 and _same_value(golds[0], _bare(answer)):
         return True
@@ -253,7 +254,7 @@ def _same_code(gold: str, answer: str) -> bool:
     gold, answer = plain_characters(gold).replace('"', ""), plain_characters(answer).replace('"', "")
     left, right = gold.casefold().split(), answer.casefold().split()
     if left == right:
-        return True
+        return bool(left)
     # Where both are in pieces, the pieces count: 1 11 is not 11 1.
     return (len(left) == 1 or len(right) == 1 or "," in gold) and "".join(left) == "".join(right)
 

@@ -77,14 +77,29 @@ def find_answer(response: str, *, lines: bool) -> Found | None:
 
 def marked_line(text: str, start: int = 0) -> tuple[int, str] | None:
     """Where the last "the answer is" or "Answer:" stands, and the line after it (the next one, if it ends there)."""
-    marks = list(_MARK.finditer(text, start))
-    if not marks:
+    mark = _last_mark(text, start)
+    if mark is None:
         return None
-    line = _behind(text, marks[-1]).partition("\n")[0].strip()
+    line = _behind(text, mark).partition("\n")[0].strip()
     for emphasis in ("**", "*", "__"):  # around the whole sentence
         if line.endswith(emphasis) and line.count(emphasis) % 2:
             line = line.removesuffix(emphasis).rstrip()
-    return marks[-1].start(), line
+    return mark.start(), line
+
+
+_WORD = re.compile(r"[aA](?:nswer|NSWER)")
+_REACH = 60
+"""Characters before the word "answer" that belong to its mark, and behind it."""
+
+
+def _last_mark(text: str, start: int) -> re.Match[str] | None:
+    """The last mark from `start` on. Only where the word stands is the pattern tried: most text has it nowhere."""
+    for word in reversed([found.start() for found in _WORD.finditer(text, start)]):
+        around = _MARK.finditer(text, max(start, word - _REACH), word + _REACH)
+        mark = next((mark for mark in around if mark.end() > word), None)
+        if mark is not None and mark.start() <= word:
+            return mark
+    return None
 
 
 def _behind(text: str, mark: re.Match[str]) -> str:

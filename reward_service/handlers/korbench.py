@@ -103,6 +103,7 @@ def _category(item: Item) -> str:
     return next((category for category in CATEGORIES if category in item.data_source), "")
 
 
+_BRACKET = re.compile(r"[\[\]]")
 _LEFT = re.compile(r"\\left\s?\[\s?\\left\s?\[")
 _RIGHT = re.compile(r"\\right\s?\]\s?\\right\s?\]")
 
@@ -148,11 +149,11 @@ def _pairs(text: str) -> dict[int, int]:
     """Index of the closing bracket for every opening one that has one."""
     pairs: dict[int, int] = {}
     opened: list[int] = []
-    for at, character in enumerate(text):
-        if character == "[":
-            opened.append(at)
-        elif character == "]" and opened:
-            pairs[opened.pop()] = at
+    for bracket in _BRACKET.finditer(text):
+        if bracket.group() == "[":
+            opened.append(bracket.start())
+        elif opened:
+            pairs[opened.pop()] = bracket.start()
     return pairs
 
 

@@ -230,8 +230,9 @@ def _groups(words: Sequence[str]) -> list[set[str]]:
 
 
 MAX_PAIRS = 10_000
+MAX_SENTENCE = 4_000
 MAX_WORK = 40_000_000
-"""Pairs of sentences, and characters of gold times characters of answer: difflib compares all with all."""
+"""Pairs and characters of sentences, and characters of gold times those of the answer: difflib compares all with all."""
 
 
 def plot_unscrambling(item: Item) -> Outcome:
@@ -243,7 +244,8 @@ def plot_unscrambling(item: Item) -> Outcome:
     answer = [part.strip() for part in text.split(".") if part.strip()]
     if not answer:
         return reject(Reason.NO_ANSWER)
-    if len(gold) * len(answer) > MAX_PAIRS or sum(map(len, gold)) * sum(map(len, answer)) > MAX_WORK:
+    work = sum(map(len, gold)) * sum(map(len, answer))
+    if len(gold) * len(answer) > MAX_PAIRS or work > MAX_WORK or max(map(len, answer)) > MAX_SENTENCE:
         return reject(Reason.BUDGET_EXCEEDED, flags=("oversized_answer",))
     order = [answer.index(difflib.get_close_matches(part, answer, n=1, cutoff=0.0)[0]) for part in gold]
     return verdict(1 - edit_distance(list(range(len(gold))), order) / len(gold), text[:2_000], item)
