@@ -41,5 +41,11 @@ class Settings(BaseSettings):
     cache_items: int = Field(100_000, ge=0, description="Outcomes kept in the process's memory; 0 for none.")
     ground_truth_bytes: int = Field(1 << 30, ge=0, description="Bytes of uploaded ground truths kept.")
     max_ground_truth_bytes: int = Field(64 << 20, ge=1, description="Bytes of one uploaded ground truth.")
+    dialects: str = Field(
+        "all", description="Trainers' wire formats to serve: `all`, or names joined by commas, or nothing."
+    )
+    dialect_prefix: str = Field(
+        "", pattern="^(/[a-z0-9_-]+)*$", description="Path in front of the dialects' routes, such as `/rl`."
+    )
     drain_seconds: int = Field(25, ge=0, description="Time that running requests get when the service stops.")
     log_level: str = Field("info", description="critical, error, warning, info or debug.")

@@ -79,6 +79,12 @@ class Metrics:
         )
         self.responses = Counter("reward_service_responses", "HTTP responses.", ("route", "code"), registry=r)
         self.in_flight = Gauge("reward_service_items_in_flight", "Items being scored now.", registry=r)
+        self.fallbacks = Counter(
+            "reward_service_fallback_rewards",
+            "Items that were not judged and got a dialect's fallback reward, for clients that have no other way.",
+            ("dialect", "reason"),
+            registry=r,
+        )
         self.rejected = Counter(
             "reward_service_rejected_items", "Items refused because the service was full.", registry=r
         )

@@ -21,7 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 from reward_service import __version__
 from reward_service.engine.scorer import Scored
 from reward_service.errors import BadRequest, ServiceError
-from reward_service.gateway import problems, stream
+from reward_service.gateway import dialects, problems, stream
 from reward_service.gateway.core import JSON, Engine, Gateway, asked_deadline
 from reward_service.gateway.middleware import RequestIds, pieces, whole_body
 from reward_service.settings import Settings
@@ -107,6 +107,7 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
     _scoring_routes(app, gateway)
     _ground_truth_routes(app, gateway)
     _information_routes(app, gateway)
+    dialects.mount(app, gateway)
     _document(app)
     return app
 

@@ -1,0 +1,31 @@
+"""The wire formats of trainers, so that nobody patches one: thin translations to the one core.
+
+Each module translates one format and says in its docstring what its client does when something goes wrong. Which ones are
+served, and under which prefix, are settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from fastapi import APIRouter, FastAPI
+
+from reward_service.gateway.core import Gateway
+from reward_service.gateway.dialects import llamafactory, nemo_gym, openrlhf, roll, slime
+
+DIALECTS: Mapping[str, Callable[[Gateway], APIRouter]] = {
+    "openrlhf": openrlhf.router,
+    "slime": slime.router,
+    "nemo_gym": nemo_gym.router,
+    "roll": roll.router,
+    "llamafactory": llamafactory.router,
+}
+
+
+def mount(app: FastAPI, gateway: Gateway) -> None:
+    """Serve the dialects that the settings name. ValueError for one that there is not."""
+    asked = gateway.settings.dialects.strip()
+    for name in DIALECTS if asked == "all" else filter(None, map(str.strip, asked.split(","))):
+        if name not in DIALECTS:
+            raise ValueError(f"no dialect {name!r}; there are {', '.join(DIALECTS)}")
+        app.include_router(DIALECTS[name](gateway), prefix=gateway.settings.dialect_prefix)

@@ -1,0 +1,201 @@
+"""What the dialects share: rows out of labels and transcripts, and scoring for clients that can't come back.
+
+What is decided here
+- routing: most trainers send nothing but a prompt, a response and a label. The label may be a whole row (an object,
+  or an object as JSON text, with `data_source` and `ground_truth`), or the bare ground truth; then the URL names the
+  data source (`?data_source=math__dapo`).
+- patience: a passing failure (no sandbox for a moment, no room) is tried again here until just before the client's
+  own deadline, because most clients turn the first refusal into a dead run or a zero.
+- what is left unjudged after that has no number of its own. A dialect whose client can mask or try again says so;
+  elsewhere the item gets the URL's `fallback` (default 0.0), is counted in `reward_service_fallback_rewards`, and
+  carries `valid: 0` where the client takes extra numbers. The README's table says which is which.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+
+from reward_service.engine.scorer import Row, Scored
+from reward_service.errors import BadRequest, Overloaded
+from reward_service.gateway.core import JSON, Gateway
+from reward_service.types import Outcome, Profile, Reason, Status, cannot_judge
+from reward_service.wire import encode
+
+ROW_KEYS = frozenset({"data_source", "ground_truth", "reward_model", "ground_truth_ref", "domain"})
+
+
+class Asked(NamedTuple):
+    """What the URL of a dialect's route says."""
+
+    data_source: str | None
+    domain: str | None
+    profile: Profile
+    fallback: float
+    seconds: float
+
+
+def asked_by(query: QueryParams, seconds: float) -> Asked:
+    """The query's options; `seconds`: the client's own deadline less a margin. BadRequest for nonsense."""
+    try:
+        profile = Profile(query.get("profile", Profile.STRICT))
+        fallback = float(query.get("fallback", "0"))
+        seconds = min(seconds, float(query.get("deadline_seconds", seconds)))
+    except ValueError:
+        fallback = math.nan
+    if not math.isfinite(fallback) or not 0 < seconds < 1e6:
+        raise BadRequest("profile is strict or guru; fallback and deadline_seconds are numbers")
+    return Asked(query.get("data_source"), query.get("domain"), profile, fallback, seconds)
+
+
+async def json_body(gateway: Gateway, request: Request) -> Any:
+    """The body as JSON, within the limits. BadRequest if it is none."""
+    body = await gateway.body(request)
+    try:
+        return json.loads(body, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}"[:200], problem="invalid-json") from None
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+async def json_object(gateway: Gateway, request: Request) -> dict[str, Any]:
+    """The body as a JSON object. BadRequest if it is none."""
+    value = await json_body(gateway, request)
+    if not isinstance(value, dict):
+        raise BadRequest("the body is a JSON object")
+    return value
+
+
+def reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON response."""
+    return Response(encode(value), status, dict(headers or {}), JSON)
+
+
+def row_from(label: Any, response: Any, prompt: Any, asked: Asked) -> Row:
+    """A row for the scorer: from a label that is a row, or from the URL's data source and a bare ground truth."""
+    text = text_of(response)
+    wrapped = as_row(label)
+    if wrapped is None:
+        return Row(asked.data_source, text, label, prompt=prompt, domain=asked.domain, profile=asked.profile)
+    gold = wrapped.get("ground_truth")
+    model = wrapped.get("reward_model")
+    if gold is None and isinstance(model, Mapping):
+        gold = model.get("ground_truth")
+    extra = wrapped.get("extra_info")
+    reference = wrapped.get("ground_truth_ref")
+    source, domain = wrapped.get("data_source"), wrapped.get("domain")
+    try:
+        profile = Profile(wrapped.get("profile", asked.profile))
+    except ValueError:
+        profile = asked.profile
+    return Row(
+        str(source) if source is not None else asked.data_source,
+        text,
+        gold,
+        reference if isinstance(reference, str) else None,
+        wrapped.get("prompt", prompt),
+        extra if isinstance(extra, Mapping) else None,
+        str(domain) if domain is not None else asked.domain,
+        profile,
+    )
+
+
+def as_row(label: Any) -> Mapping[str, Any] | None:
+    """The label as a row, if it is one: an object (or its JSON text) that names a data source or holds a ground truth."""
+    if isinstance(label, str) and label.lstrip().startswith("{") and "ground_truth" in label:
+        try:
+            label = json.loads(label)
+        except (ValueError, RecursionError):
+            return None
+    if isinstance(label, Mapping) and ROW_KEYS & label.keys() and ("ground_truth" in label or len(label) > 1):
+        return label
+    return None
+
+
+def text_of(message: Any) -> str:
+    """A response as text: a string, chat messages (the last assistant's), or content parts."""
+    if isinstance(message, str):
+        return message
+    if isinstance(message, Mapping):
+        return text_of(message.get("content", message.get("text", "")))
+    if isinstance(message, Sequence):
+        roles = [part for part in message if isinstance(part, Mapping) and part.get("role") == "assistant"]
+        if roles:
+            return text_of(roles[-1])
+        return "".join(text_of(part) for part in message)
+    return "" if message is None else str(message)
+
+
+_ASSISTANT = (
+    "<|im_start|>assistant",
+    "<|start_header_id|>assistant<|end_header_id|>",
+    "<start_of_turn>model",
+    "<|start_of_role|>assistant<|end_of_role|>",
+    "<｜Assistant｜>",
+    "<|assistant|>",
+    "<|Assistant|>",
+    "[/INST]",
+)
+
+
+def response_in(transcript: str, prompt: Any) -> str:
+    """The response in a transcript: what follows the prompt, or the last turn of the assistant, or all of it.
+
+    A prompt that was cut off on the left is no prefix of the transcript; then the chat template's mark decides.
+    """
+    if isinstance(prompt, str) and prompt and transcript.startswith(prompt):
+        return transcript[len(prompt) :]
+    start = max((at + len(mark) for mark in _ASSISTANT if (at := transcript.rfind(mark)) >= 0), default=0)
+    return transcript[start:]
+
+
+async def patiently(gateway: Gateway, rows: Sequence[Row], seconds: float) -> list[Scored]:
+    """Score rows within `seconds`; what failed for a passing reason is tried again until they are over."""
+    until = time.monotonic() + seconds
+    results: list[Scored] = [
+        Scored(cannot_judge(Reason.DEADLINE, "the client's deadline passed"), "unknown", "unknown")
+        for _ in rows
+    ]
+    places = list(range(len(rows)))
+    pause = 0.25
+    while places:
+        left = until - time.monotonic()
+        if left <= 0:
+            break
+        try:
+            async with asyncio.timeout(left):
+                found = await gateway.score_rows([rows[place] for place in places], left, wait=True)
+        except (TimeoutError, Overloaded):
+            break
+        for place, scored in zip(places, found, strict=True):
+            results[place] = scored
+        places = [place for place in places if passing(results[place].outcome)]
+        if not places or time.monotonic() + pause >= until:
+            break
+        await asyncio.sleep(pause)
+        pause = min(5.0, pause * 2)
+    return results
+
+
+def passing(outcome: Outcome) -> bool:
+    """Is it an error that may be gone in a moment?"""
+    return outcome.status is Status.ERROR and outcome.retryable and outcome.reason is not Reason.DEADLINE
+
+
+def number(gateway: Gateway, scored: Scored, fallback: float, dialect: str) -> float:
+    """The score, or the fallback for a client that has no other way; then it is counted."""
+    if scored.outcome.score is not None:
+        return scored.outcome.score
+    gateway.metrics.fallbacks.labels(dialect, scored.outcome.reason.value).inc()
+    return fallback
