@@ -9,17 +9,21 @@ deadline holds for the whole.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from reward_service.engine.channel import Task, result_to_plain
 from reward_service.engine.ports import Sandbox
-from reward_service.errors import SandboxUnavailable
+from reward_service.errors import SandboxUnavailable, ServiceError
 from reward_service.registry import Registry
 from reward_service.runs import Work
 from reward_service.types import Outcome, Reason, Status, cannot_judge
+
+log = logging.getLogger(__name__)
 
 ATTEMPTS = 2
 MAX_ROUNDS = 64
@@ -51,10 +55,20 @@ class Executor:
         handler = self._registry.handlers[task.handler]
         started = time.monotonic()
         try:
-            async with asyncio.timeout(max(0.0, until - started)):
+            async with asyncio.timeout(max(0.0, until - started)) as clock:
                 outcome = await self._attempt(task, work, until)
-        except TimeoutError:
-            outcome = cannot_judge(Reason.DEADLINE, "the request's deadline passed before the runs were done")
+        except ServiceError:
+            raise
+        except Exception as error:
+            if clock.expired():
+                message = "the request's deadline passed before the runs were done"
+                outcome = cannot_judge(Reason.DEADLINE, message)
+            else:
+                # Where, and no values: an error's text may quote a response.
+                place = "".join(traceback.format_tb(error.__traceback__))
+                log.error("an item of handler %s: %s\n%s", handler.name, type(error).__name__, place)
+                message = f"running the item failed: {type(error).__name__}"
+                outcome = cannot_judge(Reason.INTERNAL, message)
         return replace(outcome, handler=handler.name, version=handler.version)
 
     async def _attempt(self, task: Task, work: Work, until: float) -> Outcome:

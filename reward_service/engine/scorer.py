@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from reward_service.engine.channel import Task
 from reward_service.engine.executor import Executor, Runner
 from reward_service.engine.ports import Cache, GroundTruths, Sandbox
-from reward_service.registry import Handler, Registry, Route
+from reward_service.registry import MAX_NAME, Handler, Registry, Route
 from reward_service.runs import Work
 from reward_service.types import Item, Outcome, Profile, Reason, Status, cannot_judge, fingerprint
 
@@ -55,6 +55,8 @@ class Prepared:
 
 
 UNKNOWN = "unknown"
+MAX_DEPTH = 200
+"""Nesting of a ground truth or field, as in the JSON of a request: deeper values break encoders, not items."""
 
 
 class Scorer:
@@ -94,7 +96,12 @@ class Scorer:
                 outcome = replace(item, handler=route.handler.name, version=route.handler.version)
                 results[place] = Scored(outcome, route.source.name, route.handler.domain.value)
                 continue
-            key = fingerprint(route.handler.name, route.handler.version, item)
+            try:
+                key = fingerprint(route.handler.name, route.handler.version, item)
+            except ValueError:  # an integer that Python refuses to write
+                outcome = not_data(Reason.MALFORMED_ITEM, "the ground truth or a field", route.handler)
+                results[place] = Scored(outcome, route.source.name, route.handler.domain.value)
+                continue
             group = groups.get(key)
             if group is None:
                 group = groups[key] = Prepared(item, route.handler)
@@ -146,7 +153,8 @@ class Scorer:
         route = self._routes.get(name)
         if route is None:
             route = self._find_route(*name)
-            if len(self._routes) < 10_000:  # names come from outside: bounded
+            # Names come from outside: bounded in number and length.
+            if len(self._routes) < 10_000 and all(len(part or "") <= MAX_NAME for part in name):
                 self._routes[name] = route
         return route
 
@@ -178,11 +186,16 @@ class Scorer:
                     "the referenced ground truth is not stored: PUT it to /v1/ground-truths/{sha256}, and try again",
                 )
             gold = references[row.ground_truth_ref]
+        if type(gold) is not str and not plain_data(gold):
+            return not_data(Reason.MALFORMED_GROUND_TRUTH, "the ground truth", route.handler)
+        extra = read_fields(route.handler.reads, row) if route.handler.reads else {}
+        if extra and not plain_data(extra):
+            return not_data(Reason.MALFORMED_ITEM, "a field of extra_info", route.handler)
         return Item(
             route.data_source,
             row.response,
             gold,
-            read_fields(route.handler.reads, row) if route.handler.reads else {},
+            extra,
             row.profile,
             route.source.name,
             row.explain,
@@ -196,6 +209,40 @@ class Scorer:
             if value is not None:
                 found[digest] = value
         return found
+
+
+_PLAIN = {type(None), bool, int, float, str, list, tuple, dict}
+_FLAT = _PLAIN - {list, tuple, dict}
+
+
+def plain_data(value: object) -> bool:
+    """Is it what JSON can say, in exact built-in types and at most MAX_DEPTH deep?
+
+    Anything else would end the child that gets it (`channel.py` refuses classes), and its neighbours' chunk.
+    """
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        types = set(map(type, level))
+        if not types <= _PLAIN:
+            return False
+        if types <= _FLAT:
+            return True
+        below: list[Any] = []
+        for entry in level:
+            if type(entry) is dict:
+                if not set(map(type, entry)) <= {str}:
+                    return False
+                below.extend(entry.values())
+            elif type(entry) is list or type(entry) is tuple:
+                below.extend(entry)
+        level = below
+    return False
+
+
+def not_data(reason: Reason, what: str, handler: Handler) -> Outcome:
+    """The outcome of a row that holds what is no JSON."""
+    outcome = cannot_judge(reason, f"{what} is not JSON data, or is nested deeper than {MAX_DEPTH}")
+    return replace(outcome, handler=handler.name, version=handler.version)
 
 
 def spread(group: Prepared, outcome: Outcome, results: list[Scored | None]) -> None:
@@ -244,12 +291,16 @@ def read_fields(reads: Sequence[str], row: Row) -> dict[str, Any]:
 
 
 def prompt_text(prompt: Any) -> str | None:
-    """The text of a prompt: a string, or the last user message of a chat."""
+    """The text of a prompt: a string, or the last user message of a chat (of its parts, those that are text)."""
     if isinstance(prompt, str):
         return prompt
     if isinstance(prompt, Sequence):
         for message in reversed(prompt):
             if isinstance(message, Mapping) and message.get("role") == "user":
                 content = message.get("content")
-                return content if isinstance(content, str) else None
+                if isinstance(content, str):
+                    return content
+                parts = content if isinstance(content, Sequence) else ()
+                texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
+                return "\n".join(text for text in texts if isinstance(text, str)) or None
     return None
