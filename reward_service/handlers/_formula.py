@@ -1,13 +1,10 @@
-r"""Formulas that a model wrote: exact arithmetic on integers, and equality of expressions; never an evaluation of text.
+r"""Formulas that a model wrote: equality of expressions, never an evaluation of text.
 
-What is decided here: two small grammars, and what they cost at most.
-- `arithmetic`: integers, + - * / and parentheses, computed in fractions. For puzzles whose answer *is* a calculation
-  (24 game): it reports the numbers and operators that were used, so that the caller can check them.
-- `same_formula`: LaTeX or plain notation with variables, powers, roots, fractions, sin, cos, tan, ln, log, exp, e, pi
-  and i. Two formulas are the same if they agree at fixed points to 9 digits. Points are fixed, so the verdict is too;
-  anything that isn't in the grammar (integrals, sums, factorials, functions that the question defines) is refused,
-  so restating the question is no answer.
-Caps: characters, nesting, nodes; numbers of 30 digits. Every step is linear, and no power is computed exactly.
+What is decided here: the grammar, and what it costs at most. LaTeX or plain notation with variables, powers, roots,
+fractions, sin, cos, tan, ln, log, exp, e, pi and i. Two formulas are the same if they agree at fixed points to 9 digits.
+Points are fixed, so the verdict is too; anything that isn't in the grammar (integrals, sums, factorials, functions that
+the question defines) is refused, so restating the question is no answer. Caps: characters, nesting, numbers of 30
+digits. Every step is linear, and no power is computed exactly.
 """
 
 from __future__ import annotations
@@ -15,8 +12,6 @@ from __future__ import annotations
 import cmath
 import re
 from collections.abc import Callable, Mapping
-from fractions import Fraction
-from typing import NamedTuple
 
 MAX_CHARS = 400
 MAX_DEPTH = 40
@@ -25,117 +20,6 @@ MAX_DIGITS = 30
 
 class FormulaError(ValueError):
     """The text is not in the grammar, or too large."""
-
-
-# ---------------------------------------------------------------- exact arithmetic
-
-
-class Calculation(NamedTuple):
-    """A calculation's exact value, and the integers and operators in it, in the order in which they stand."""
-
-    value: Fraction
-    numbers: tuple[int, ...]
-    operators: str
-
-
-_SIGNS = str.maketrans(
-    {"×": "*", "·": "*", "⋅": "*", "÷": "/", "−": "-", "–": "-", "∗": "*", "[": "(", "]": ")"}
-)
-_ARITHMETIC = re.compile(r"\s*(\d+|[-+*/()])")
-
-
-def arithmetic(text: str) -> Calculation:
-    """The value of a calculation with integers, + - * / and parentheses. FormulaError for anything else."""
-    for macro, sign in ((r"\times", "*"), (r"\cdot", "*"), (r"\div", "/"), (r"\left", ""), (r"\right", "")):
-        text = text.replace(macro, sign)
-    text = text.translate(_SIGNS).strip()
-    if len(text) > MAX_CHARS:
-        raise FormulaError("too long")
-    tokens: list[str] = []
-    at = 0
-    while at < len(text):
-        match = _ARITHMETIC.match(text, at)
-        if match is None:
-            raise FormulaError(f"not a calculation at {at}")
-        tokens.append(match.group(1))
-        at = match.end()
-    reader = _Arithmetic(tokens)
-    value = reader.sum(0)
-    if reader.at != len(tokens):
-        raise FormulaError("something behind the calculation")
-    numbers = tuple(int(token) for token in tokens if token.isdigit())
-    return Calculation(value, numbers, "".join(one for one in tokens if one in "+-*/"))
-
-
-class _Arithmetic:
-    def __init__(self, tokens: list[str]) -> None:
-        self.tokens, self.at = tokens, 0
-
-    def _next(self) -> str:
-        return self.tokens[self.at] if self.at < len(self.tokens) else ""
-
-    def sum(self, depth: int) -> Fraction:
-        value = self._product(depth)
-        while (operator := self._next()) in ("+", "-"):
-            self.at += 1
-            right = self._product(depth)
-            value = value + right if operator == "+" else value - right
-        return value
-
-    def _product(self, depth: int) -> Fraction:
-        value = self._atom(depth)
-        while (operator := self._next()) in ("*", "/"):
-            self.at += 1
-            right = self._atom(depth)
-            if operator == "/" and not right:
-                raise FormulaError("division by zero")
-            value = value * right if operator == "*" else value / right
-        return value
-
-    def _atom(self, depth: int) -> Fraction:
-        piece = self._next()
-        self.at += 1
-        if piece == "-" and depth < MAX_DEPTH:
-            return -self._atom(depth + 1)
-        if piece == "(" and depth < MAX_DEPTH:
-            value = self.sum(depth + 1)
-            if self._next() != ")":
-                raise FormulaError("a parenthesis that doesn't close")
-            self.at += 1
-            return value
-        if not piece.isdigit() or len(piece) > MAX_DIGITS:
-            raise FormulaError("a number was to come")
-        return Fraction(int(piece))
-
-
-# ---------------------------------------------------------------- plain numbers
-
-
-_RATIONAL = re.compile(
-    r"([+-]?)(?:(\d{1,30})(?:\.(\d{1,30}))?|\.(\d{1,30}))(?:/(\d{1,30}))?|([+-]?)\\[dt]?frac\{(-?\d{1,30})\}\{(\d{1,30})\}"
-)
-
-
-def rational(text: str) -> Fraction | None:
-    r"""The value of a number that is written out: `-5`, `7/2`, `3.5`, `\frac{7}{2}`, `1,234`. None for anything else."""
-    text = re.sub(r"(?<=\d)(?:,|\{,\})(?=\d{3}(?!\d))", "", "".join(text.split()))
-    match = _RATIONAL.fullmatch(text)
-    if match is None:
-        return None
-    sign, whole, decimals, bare, below, outer, top, bottom = match.groups()
-    if top is not None:
-        return _quotient(Fraction(int(top)), int(bottom), outer)
-    digits = whole if decimals is None and bare is None else f"{whole or 0}.{decimals or bare}"
-    return _quotient(Fraction(digits), int(below or 1), sign)
-
-
-def _quotient(top: Fraction, bottom: int, sign: str) -> Fraction | None:
-    if not bottom:
-        return None
-    return -top / bottom if sign == "-" else top / bottom
-
-
-# ---------------------------------------------------------------- expressions
 
 
 Value = Callable[[Mapping[str, complex]], complex]
