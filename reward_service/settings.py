@@ -5,6 +5,8 @@ The README's table is generated from this class.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -41,6 +43,21 @@ class Settings(BaseSettings):
     cache_items: int = Field(100_000, ge=0, description="Outcomes kept in the process's memory; 0 for none.")
     ground_truth_bytes: int = Field(1 << 30, ge=0, description="Bytes of uploaded ground truths kept.")
     max_ground_truth_bytes: int = Field(64 << 20, ge=1, description="Bytes of one uploaded ground truth.")
+    sandbox: Literal["auto", "docker", "bubblewrap", "none"] = Field(
+        "auto",
+        description="What runs programs: Docker if an engine answers, else bubblewrap; or one of them; or nothing.",
+    )
+    sandbox_socket: str = Field(
+        "", description="Unix socket of a runner that somebody else started; nothing starts one as a child."
+    )
+    sandbox_hosts: str = Field(
+        "", description="Docker engines, joined by commas; nothing is DOCKER_HOST or the default socket."
+    )
+    sandbox_runtime: str = Field("runc", description="Runtime of the containers: runc, or runsc for gVisor.")
+    sandbox_places: int = Field(
+        0, ge=0, description="Programs that run at once (on each engine); 0 is one per core."
+    )
+    sandbox_image: str = Field("", description="Image of the containers; nothing is the one of this version.")
     dialects: str = Field(
         "all", description="Trainers' wire formats to serve: `all`, or names joined by commas, or nothing."
     )
