@@ -1,14 +1,16 @@
 """Data written by a model: JSON first, then a Python literal; never an evaluation.
 
 What is decided here: the caps under which text may become a value (length, nesting, digits), that a key
-given twice is refused, and that NaN and infinities are refused. Nesting is counted before any parser sees
+given twice is refused, and that NaN and infinities are refused, `1e999` and its like among them. Nesting is counted before any parser sees
 the text, because deep nesting is what crashes parsers.
 """
 
 from __future__ import annotations
 
 import ast
+import cmath
 import json
+import math
 import re
 import warnings
 from typing import Any, NoReturn
@@ -16,6 +18,8 @@ from typing import Any, NoReturn
 MAX_CHARS = 1 << 18
 MAX_DEPTH = 48
 MAX_DIGITS = 1_000
+MAX_BITS = 3_322
+"""Of an integer of MAX_DIGITS digits: hexadecimal, and digits with `_` between, are counted when they are read."""
 
 
 class LiteralError(ValueError):
@@ -67,7 +71,9 @@ def parse_json(text: str) -> Any:
     """A strict JSON value: no NaN, no duplicate keys. LiteralError otherwise."""
     check_bounds(text)
     try:
-        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+        return json.loads(
+            text, parse_constant=_no_constant, parse_float=_finite_float, object_pairs_hook=_no_duplicates
+        )
     except LiteralError:
         raise
     except (ValueError, RecursionError) as error:
@@ -94,8 +100,7 @@ def parse_literal(text: str) -> Any:
             warnings.simplefilter("ignore")
             tree = ast.parse(text, mode="eval")
             value = ast.literal_eval(tree)
-        if "{" in text:
-            _refuse_duplicates(tree)
+        _check_tree(tree)
     except LiteralError:
         raise
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
@@ -129,8 +134,13 @@ def _matching_open(text: str, end: int, opening: str, closing: str) -> int | Non
     at = end
     while at >= 0:
         character = text[at]
-        if character == '"' and (at == 0 or text[at - 1] != "\\"):
-            in_string = not in_string
+        if character == '"':
+            before = at
+            while before and text[before - 1] == "\\":
+                before -= 1
+            if (at - before) % 2 == 0:
+                in_string = not in_string
+            at = before
         elif not in_string:
             if character == closing:
                 depth += 1
@@ -142,12 +152,26 @@ def _matching_open(text: str, end: int, opening: str, closing: str) -> int | Non
     return None
 
 
-def _refuse_duplicates(tree: ast.AST) -> None:
+def _check_tree(tree: ast.AST) -> None:
+    """LiteralError for what `literal_eval` takes and a value is not: keys that are equal, inf, `...`, huge hex."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Dict):
-            keys = [ast.dump(key) for key in node.keys if key is not None]
+            keys = [ast.literal_eval(key) for key in node.keys if key is not None]
             if len(set(keys)) != len(keys):
                 raise LiteralError("a key is given twice")
+        elif isinstance(node, ast.Constant):
+            value = node.value
+            if value is ... or (isinstance(value, float | complex) and not cmath.isfinite(value)):
+                raise LiteralError("not a finite value")
+            if isinstance(value, int) and value.bit_length() > MAX_BITS:
+                raise LiteralError(f"a number of more than {MAX_DIGITS} digits")
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise LiteralError("a number beyond the range of floats")
+    return value
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -47,7 +47,8 @@ class Answer(NamedTuple):
 
 def hedged(text: str) -> bool:
     """Does this prose hold a word that negates, conditions or offers an alternative?"""
-    return any(word in HEDGES or word.endswith("n't") for word in _WORDS.findall(text.lower()))
+    words = _WORDS.findall(text.lower().replace("’", "'"))
+    return any(word in HEDGES or word.endswith("n't") for word in words)
 
 
 def last_answer(response: str) -> Answer | None:

@@ -40,14 +40,15 @@ class Span(NamedTuple):
 
 def final_part(response: str) -> str:
     """What follows the last `</think>`, without end-of-turn tokens; "" if the thinking never ended."""
-    text = response.rstrip()
-    stripped = True
-    while stripped:
-        stripped = False
-        for token in _END_OF_TURN:
-            if text.endswith(token):
-                text = text[: -len(token)].rstrip()
-                stripped = True
+    end = len(response)
+    while True:  # by index: a copy for each of many tokens would be quadratic
+        while end and response[end - 1].isspace():
+            end -= 1
+        token = next((token for token in _END_OF_TURN if response.endswith(token, 0, end)), None)
+        if token is None:
+            break
+        end -= len(token)
+    text = response[:end]
     cut = 0
     for close in _THINK_CLOSE:
         at = text.rfind(close)
@@ -137,25 +138,45 @@ class Fence(NamedTuple):
     end: int
 
 
-_FENCE_LINE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n`]*$", re.MULTILINE)
+_FENCE_LINE = re.compile(r"^[ \t]*+(`{3,}+|~{3,}+)[ \t]*+([\w+#.-]*+)[^\n`]*+$", re.MULTILINE)
 
 
 def fences(text: str) -> list[Fence]:
-    """Every closed code fence in order. A missing newline before the closing fence is tolerated."""
+    """Every closed code fence in order. What closes it is as long as what opened it, and begins or ends its line.
+
+    So a missing newline before the closing fence is tolerated, and "```" in the middle of a line is content.
+    """
     found: list[Fence] = []
     at = 0
     while (opening := _FENCE_LINE.search(text, at)) is not None:
-        mark = opening.group(1)[:3]
+        mark = opening.group(1)
         start = opening.end() + 1
-        close = text.find(mark, start)
+        close = _closing_fence(text, mark, start)
+        if close < 0 and len(mark) > 3:  # a slip that models make
+            mark = mark[:3]
+            close = _closing_fence(text, mark, start)
         if close < 0:
             break
-        found.append(
-            Fence(opening.group(2).lower(), text[start:close].rstrip("\n"), opening.start(), close + 3)
-        )
+        end = close + len(mark)
+        found.append(Fence(opening.group(2).lower(), text[start:close].rstrip("\n"), opening.start(), end))
         line_end = text.find("\n", close)
         at = len(text) if line_end < 0 else line_end
     return found
+
+
+def _closing_fence(text: str, mark: str, start: int) -> int:
+    """Index of the first `mark` from `start` on that begins or ends its line; -1 if there is none."""
+    while start <= len(text):
+        line_end = text.find("\n", start)
+        line = text[start : line_end if line_end >= 0 else len(text)]
+        if line.lstrip().startswith(mark):
+            return start + line.index(mark)
+        if (bare := line.rstrip()).endswith(mark):
+            return start + len(bare.rstrip(mark[0]))
+        if line_end < 0:
+            break
+        start = line_end + 1
+    return -1
 
 
 _DASHES = "‐‑‒–—―−﹘﹣－"
@@ -178,7 +199,33 @@ def plain_characters(text: str) -> str:
     """Unicode look-alikes as the characters they stand for: dashes, quotes, spaces, full-width forms."""
     if text.isascii():
         return text
-    return unicodedata.normalize("NFKC", text.translate(_TRANSLATE)).translate(_TRANSLATE)
+    text = _RAISED.sub(_lowered, _MARKS.sub(_few_marks, text.translate(_TRANSLATE)))
+    return unicodedata.normalize("NFKC", text).translate(_TRANSLATE)
+
+
+_RAISED = re.compile(r"(?<=[0-9])(?:[⁰¹²³⁴-⁹⁺⁻]+|[¼-¾⅐-⅞])")
+
+
+def _lowered(match: re.Match[str]) -> str:
+    """What NFKC would glue to the digit before: 10² is 10^2 and not 102, 2½ is 2 1/2."""
+    piece = unicodedata.normalize("NFKC", match.group())
+    return " " + piece if "\u2044" in piece else "^" + piece
+
+
+_HIDDEN_MARKS = "\u0f73\u0f75\u0f81\uff9e\uff9f"
+"""Characters that are no combining marks, and that normal form makes into some."""
+_MARKS = re.compile(rf"(?:[^\w\x00-\x7f]|[{_HIDDEN_MARKS}]){{31,}}")
+
+
+def _few_marks(match: re.Match[str]) -> str:
+    """At most 30 combining marks in a row (UAX #15's stream-safe text): putting more in order is quadratic."""
+    kept: list[str] = []
+    run = 0
+    for character in match.group():
+        run = run + 1 if unicodedata.combining(character) or character in _HIDDEN_MARKS else 0
+        if run <= 30:
+            kept.append(character)
+    return "".join(kept)
 
 
 _MACRO = re.compile(
@@ -189,27 +236,21 @@ _MACRO = re.compile(
 
 def unwrap_macros(text: str) -> str:
     r"""`\text{x}`, `\mathbf{x}` and their like as `x`, at any depth."""
-    if "\\" not in text:
+    macros = list(_MACRO.finditer(text)) if "\\" in text else []
+    if not macros:
         return text
-    for _ in range(32):
-        pieces: list[str] = []
-        at = 0
-        pairs: dict[int, int] | None = None  # as in `boxes`
-        for match in _MACRO.finditer(text):
-            if match.start() < at:
-                continue
-            start = match.end() - 1
-            end = closing_brace(text, start) if pairs is None else pairs.get(start)
-            if end is None:
-                pairs = _brace_pairs(text, start) if pairs is None else pairs
-                continue
-            pieces += (text[at : match.start()], text[match.end() : end])
-            at = end + 1
-        if not pieces:
-            return text
-        pieces.append(text[at:])
-        text = "".join(pieces)
-    return text
+    pairs = _brace_pairs(text, macros[0].end() - 1)
+    dress: list[tuple[int, int]] = []
+    for macro in macros:
+        end = pairs.get(macro.end() - 1)
+        if end is not None:
+            dress += (macro.span(), (end, end + 1))
+    pieces: list[str] = []
+    at = 0
+    for start, end in sorted(dress):
+        pieces.append(text[at:start])
+        at = end
+    return "".join(pieces) + text[at:]
 
 
 _PAIRS = (
@@ -238,18 +279,18 @@ def peel(text: str) -> str:
     while changed and text:
         changed = False
         for opening, closing in _PAIRS:
-            inner = text[len(opening) : -len(closing)]
             if (
                 len(text) > len(opening) + len(closing)
                 and text.startswith(opening)
                 and text.endswith(closing)
-                and opening not in inner
+                and opening not in (inner := text[len(opening) : -len(closing)])
                 and closing not in inner
             ):
                 text = inner.strip()
                 changed = True
-        if text.endswith(".") and not text.endswith("..") and len(text) > 1:
-            text = text[:-1].rstrip()
+        bare = text[:-1].rstrip() if text.endswith(".") else ""
+        if bare and not bare.endswith("."):
+            text = bare
             changed = True
     return text
 
