@@ -89,6 +89,10 @@ class Metrics:
             "reward_service_rejected_items", "Items refused because the service was full.", registry=r
         )
 
+    def answered(self, route: str, status: int) -> None:
+        """Count an HTTP response."""
+        self.responses.labels(route, str(status)).inc()
+
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         """A gauge that is read when it is scraped."""
         Gauge(name, text, registry=self.registry).set_function(value)

@@ -21,7 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 from reward_service import __version__
 from reward_service.engine.scorer import Scored
 from reward_service.errors import BadRequest, ServiceError
-from reward_service.gateway import dialects, problems, stream
+from reward_service.gateway import dialects, problems, programs, stream
 from reward_service.gateway.core import JSON, Engine, Gateway, asked_deadline
 from reward_service.gateway.middleware import RequestIds, pieces, whole_body
 from reward_service.settings import Settings
@@ -103,9 +103,10 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
         },
     )
     app.state.gateway = gateway
-    app.add_middleware(RequestIds)
+    app.add_middleware(RequestIds, answered=gateway.metrics.answered)
     _scoring_routes(app, gateway)
     _ground_truth_routes(app, gateway)
+    programs.add_routes(app, gateway, PROBLEM_RESPONSES)
     _information_routes(app, gateway)
     dialects.mount(app, gateway)
     _document(app)
@@ -304,7 +305,7 @@ def _document(app: FastAPI) -> None:
         if app.openapi_schema is None:
             document = original()
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            for model in (ItemIn, BatchIn):
+            for model in (ItemIn, BatchIn, *programs.MODELS):
                 schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 schemas.update(schema.pop("$defs", {}))
                 schemas[model.__name__] = schema

@@ -26,10 +26,11 @@ _ID = re.compile(r"^[\w.:/+=-]{1,128}$", re.ASCII)
 
 
 class RequestIds:
-    """Echo the caller's `X-Request-Id` or make one; log defects under it."""
+    """Echo the caller's `X-Request-Id` or make one; log defects under it; count answers by route and status."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, answered: Callable[[str, int], object]) -> None:
         self._app = app
+        self._answered = answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's."""
@@ -43,6 +44,8 @@ class RequestIds:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["x-request-id"] = identity
+                # The route's own path, not the request's: nobody outside can make labels.
+                self._answered(getattr(scope.get("route"), "path", "none"), message["status"])
             await send(message)
 
         try:
