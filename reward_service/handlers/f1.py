@@ -30,7 +30,7 @@ from reward_service.types import Domain, Example, Item, Outcome, Reason, accept,
 MAX_SPANS = 32
 """Spans of one ground truth or answer: every pair of them is compared."""
 
-_SEPARATORS = (re.compile(r"\s*[\n;|]\s*"), re.compile(r"\s*,\s*(?:and\s+)?|\s+and\s+"))
+_SEPARATORS = (re.compile(r"[\n;|]"), re.compile(r",(?: and )?| and "))
 
 
 @handler(
@@ -102,7 +102,7 @@ def _spans_f1(found: Found, golds: Sequence[str]) -> float:
     best = 0.0
     for reading in found.readings():
         for separator in _SEPARATORS:
-            spans = [span for span in separator.split(reading) if span]
+            spans = [span.strip() for span in separator.split(reading) if span.strip()]
             if spans and len(spans) <= MAX_SPANS:
                 best = max(best, _paired(spans, golds))
     return best

@@ -1,6 +1,6 @@
 r"""KOR-Bench: answers in double square brackets, `[[24]]`, of five categories.
 
-What is decided here: which brackets hold the answer, and which comparison a category asks for .
+What is decided here: which brackets hold the answer, and which comparison a category asks for.
 - Where: the last `[[…]]` or box after the thinking (`brackets`). The official rule takes the first, which may be an example.
 - Category: `extra_info.category` (a cipher's own "Encryption"/"Decryption" too) or its like, else the name of the data
   source (`korbench__logic`); without either the ground truth's shape decides among the comparisons that need none.
@@ -119,4 +119,6 @@ def _equal(gold: str, answer: str, category: str, rule: str) -> bool:
     if category == "puzzle":
         return puzzle(gold, answer, rule)
     comparisons = [_COMPARISONS[category]] if category else list(_COMPARISONS.values())
+    if category == "logic" and len(gold) == 1:  # an option, perhaps with its text
+        comparisons.append(letter)
     return any(compare(gold, answer) for compare in comparisons)

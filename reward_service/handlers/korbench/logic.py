@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from itertools import accumulate
 
+from reward_service.handlers._logic import undress
 from reward_service.handlers._text import plain_characters, unwrap_macros
 
 _SPACES = re.compile(r"\s+")
@@ -30,7 +31,9 @@ _ROW = re.compile(r"[+-](?:,[+-])*")
 
 def logic(gold: str, answer: str) -> bool:
     """The same parts."""
-    wanted, given = _parts(gold), _parts(answer)
+    # `$` is an operator of some puzzles ("possibly"); in the others it is LaTeX, as stars are markdown.
+    dress = "".join(mark for mark in "`$*" if mark not in gold)
+    wanted, given = _parts(gold, dress), _parts(answer, dress)
     if not given or len(wanted) != len(given):
         return False
     if not _mixed_case(gold):
@@ -47,10 +50,12 @@ def logic(gold: str, answer: str) -> bool:
     )
 
 
-def _parts(text: str) -> list[str]:
-    text = plain_characters(text)
-    if "$" in text or "\\" in text or "`" in text:
-        text = unwrap_macros(text.replace("$", "").replace("`", "").replace("\\{", "{").replace("\\}", "}"))
+def _parts(text: str, dress: str) -> list[str]:
+    """The parts in normal form; `dress`: characters that don't count."""
+    text = undress(text) if "box" in text else text
+    text = plain_characters(text).translate({ord(mark): None for mark in dress})
+    if "\\" in text:
+        text = unwrap_macros(text.replace("\\{", "{").replace("\\}", "}"))
     for name in _NAMES:
         if name in text:
             text = text.replace(name, _OPERATORS[name])
