@@ -13,7 +13,8 @@ from reward_service.handlers._text import final_part
 from reward_service.handlers.math import answer as extraction
 from reward_service.handlers.math import symbolic
 from reward_service.handlers.math.answer import MARKERS, Found
-from reward_service.handlers.math.ladder import Gold, Judgement, judge, prepare
+from reward_service.handlers.math.gold import Gold, prepare
+from reward_service.handlers.math.ladder import Judgement, judge
 from reward_service.handlers.math.nodes import Verdict
 from reward_service.handlers.math.scalars import Options
 from reward_service.handlers.math.sources import SOURCES, markers_for
@@ -73,9 +74,15 @@ def plan(item: Item) -> Outcome:
 
         return published(item, gold_text)
     extra = item.extra_info
-    if not extra and not item.explain and not _compare_backends:
-        found = extraction.find(item.response, markers_for(item.source))
-        return _outcome(gold_text, found, _OPTIONS, item)
+    plain = not extra or (len(extra) == 1 and "question" in extra)
+    if plain and not item.explain and not _compare_backends:
+        number = extraction.boxed_number(item.response)
+        written = prepare(gold_text).written
+        if number is not None and written is not None:
+            if written.value == int(number):
+                return accept(number, comparator="number", extraction="box")
+            if type(written.value) is int and not written.grouped:
+                return reject(Reason.NOT_EQUAL, number, comparator="number", extraction="box")
     if extra.get("extraction") == "anywhere":
         return _anywhere(gold_text, item)
     markers = _FORMATS.get(str(extra.get("answer_format", "")), markers_for(item.source))
@@ -221,7 +228,7 @@ def _anywhere(gold_text: str, item: Item) -> Outcome:
 
 
 def _gold_anywhere(text: str, whole: Gold) -> Gold:
-    if "boxed" in text:
+    if "boxed" in text or len(text.split()) < 3:
         return whole
     for candidate in extraction.candidates(text):
         gold = prepare(candidate)

@@ -7,6 +7,7 @@ paid. Where two readings of an answer are open (a pair or an interval), the grou
 
 from __future__ import annotations
 
+import math
 from itertools import product
 
 from reward_service.handlers.math.form import bare
@@ -385,7 +386,7 @@ def _collections(gold: Node, answer: Node, options: Options) -> tuple[Answer, st
         raise BudgetError("items")
     if len(one) == 1:
         if one[0] == gold and other[0] == answer:
-            return None, "list"
+            return False, "list"
         return match(one[0], other[0], options)
     names = [definition(item) for item in one]
     ordered = all(name is not None for name in names) and all(definition(item) is None for item in other)
@@ -476,10 +477,9 @@ def _expanded(node: Node) -> list[Node]:
     """Every choice of signs: linked in one expression, free between the parts of a tuple."""
     if node.op == "seq":
         choices = [_items(part) if _signs(part) else [part] for part in node.args]
-        combined = list(product(*choices))
-        if len(combined) > MAX_ITEMS:
+        if math.prod(map(len, choices)) > MAX_ITEMS:
             raise BudgetError("signs")
-        return [node._replace(args=tuple(choice)) for choice in combined]
+        return [node._replace(args=choice) for choice in product(*choices)]
     return [_signed(node, True), _signed(node, False)]
 
 

@@ -1,7 +1,7 @@
 """The ladder of comparators: text and numbers, our own trees, sympy; cheapest first.
 
-What is decided here: who is asked, and when it ends. The ground truth is prepared once (`prepare` keeps the last few thousand).
-A tier that is sure ends it; "can't say" goes on; nothing that no tier can say is paid. Sympy is only asked about
+What is decided here: who is asked, and when it ends. A tier that is sure ends it; "can't say" goes on; nothing that no
+tier can say is paid. Sympy is only asked about
 expressions that our trees can't hold or couldn't decide, and only where the ground truth has such a construct itself:
 an integral in the answer alone is work left undone.
 """
@@ -9,20 +9,24 @@ an integral in the answer alone is work left undone.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 from reward_service.handlers.math import exact, symbolic
-from reward_service.handlers.math.answer import find
-from reward_service.handlers.math.compare import match, plain_words
+from reward_service.handlers.math.compare import match
 from reward_service.handlers.math.expression import parse
 from reward_service.handlers.math.form import bare, is_literal
-from reward_service.handlers.math.nodes import MAX_CHARS, BudgetError, Node, ParseError, Verdict, walk
-from reward_service.handlers.math.normal import key, repaired, undress
+from reward_service.handlers.math.gold import Gold, words
+from reward_service.handlers.math.nodes import (
+    MAX_CHARS,
+    BudgetError,
+    Node,
+    ParseError,
+    Verdict,
+    symbols,
+    walk,
+)
+from reward_service.handlers.math.normal import key, undress
 from reward_service.handlers.math.scalars import Options
-
-GOLD_CHARS = 2 * MAX_CHARS
 
 
 class Judgement(NamedTuple):
@@ -33,72 +37,7 @@ class Judgement(NamedTuple):
     over_budget: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Gold:
-    """A prepared ground truth. `node` is None where it isn't in the grammar (a sentence, say)."""
-
-    text: str
-    key: str
-    written: exact.Written | None
-    node: Node | None
-    listed: Node | None
-    words: str
-    choice: str = ""
-
-    @property
-    def several(self) -> bool:
-        """Does it have parts that may stand in boxes of their own?"""
-        return (
-            self.node is not None and bare(self.node).op in ("list", "seq", "rel", "cup")
-        ) or self.listed is not None
-
-
-_BOX = frozenset(("box",))
-_CHOICE = re.compile(r"\(([A-J])\) ?\S.*", re.DOTALL)
-_CIRCLED = {chr(0x2460 + i): str(i + 1) for i in range(20)}
 _COMMA_DIGITS = re.compile(r"\d,\d")
-
-
-@lru_cache(maxsize=8192)
-def prepare(text: str) -> Gold:
-    """A ground truth, undressed and parsed. Its text may hold boxes; then they are the ground truth."""
-    text = repaired(text)
-    if "box" in text:
-        parts = find(text, _BOX).parts
-        if parts:
-            text = ", ".join(parts)
-        elif "\\boxed{" in text:  # cut off
-            text = text.rpartition("\\boxed{")[2]
-    if text and all(character in _CIRCLED or character in " ,、" for character in text):
-        text = ", ".join(_CIRCLED[character] for character in text if character in _CIRCLED)
-    plain = undress(text)
-    written = exact.written(plain)
-    node = listed = None
-    try:
-        node = parse(plain, limit=GOLD_CHARS, trusted=True)
-        if _COMMA_DIGITS.search(plain):
-            listed = parse(plain, limit=GOLD_CHARS, thousands=False, trusted=True)
-            if listed == node or bare(listed).op != "list":
-                listed = None
-    except (ParseError, BudgetError, RecursionError):
-        pass
-    choice = _CHOICE.fullmatch(plain)
-    return Gold(
-        plain,
-        key(plain),
-        written,
-        node,
-        listed,
-        plain_words(_text_of(text)),
-        choice.group(1) if choice else "",
-    )
-
-
-_MACROS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|textit|operatorname)\s*|[{}$\\]")
-
-
-def _text_of(text: str) -> str:
-    return _MACROS.sub(" ", text)
 
 
 def judge(gold: Gold, answer: str, options: Options) -> Judgement:
@@ -120,12 +59,13 @@ def judge(gold: Gold, answer: str, options: Options) -> Judgement:
 
 def _by_tree(gold: Gold, plain: str, options: Options) -> Judgement:
     node: Node | None = None
+    target = gold.node
     try:
         node = parse(plain)
         if gold.choice and node == Node("sym", (), gold.choice):
             return Judgement(Verdict.EQUAL, "choice")
-        if gold.node is not None:
-            result, comparator = match(gold.node, node, options)
+        if target is not None:
+            result, comparator = match(target, node, options)
             if not result and _COMMA_DIGITS.search(plain):
                 result = _as_list(gold, plain, options) or result
             elif not result and gold.listed is not None:
@@ -142,10 +82,10 @@ def _by_tree(gold: Gold, plain: str, options: Options) -> Judgement:
         pass
     if _same_words(gold, plain):
         return Judgement(Verdict.EQUAL, "words")
-    if gold.node is not None and node is not None and _for_sympy(gold.node, node, options):
+    if target is not None and node is not None and _for_sympy(target, node, options):
         verdict = symbolic.compare(gold.text, plain)
         return Judgement(verdict, "sympy")
-    return Judgement(Verdict.UNKNOWN, "words" if node is None or gold.node is None else "undecided")
+    return Judgement(Verdict.UNKNOWN, "words" if node is None or target is None else "undecided")
 
 
 def _as_list(gold: Gold, plain: str, options: Options) -> bool | None:
@@ -170,9 +110,10 @@ def _decimal_comma(gold: Gold, plain: str, options: Options) -> bool | None:
 
 def _same_words(gold: Gold, plain: str) -> bool:
     """Sentences: the same words in the same order, articles, case and punctuation aside."""
-    if len(gold.words) < 2 or not any(c.isalpha() for c in gold.words):
+    mine = gold.words
+    if len(mine) < 2 or not any(character.isalpha() for character in mine):
         return False
-    return plain_words(_text_of(plain)) == gold.words
+    return words(plain) == mine
 
 
 _UNDECIDED = frozenset(("hard", "big"))
@@ -185,6 +126,8 @@ def _for_sympy(gold: Node, answer: Node, options: Options) -> bool:
         return False
     if "text" in (gold.op, answer.op):
         return False
+    if not gold_hard and not answer_hard and not symbols(answer) and not symbols(gold):
+        return False  # balls decide about constants, or nobody does
     if options.guard:
         return gold_hard or not (answer_hard or is_literal(gold))
     return True

@@ -19,7 +19,7 @@ from reward_service.handlers.math.nodes import Verdict
 
 MAX_CHARS = 300
 MAX_NUMBER = 12
-CPU_SECONDS = 0.6
+CPU_SECONDS = 0.4
 
 _TOKEN = re.compile(
     r"\\(?:frac|sqrt|cdot|times|div|pi|infty|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|sinh|cosh|tanh|ln|log|exp|int|sum|prod|lim|to|"
@@ -27,7 +27,7 @@ _TOKEN = re.compile(
     r"begin\{[pb]?matrix\}|end\{[pb]?matrix\}|mathbb\{[RZNQC]\}|lfloor|rfloor|lceil|rceil|partial|\\|\{|\}|,|;|!)"
     r"|[A-Za-z]|\d+(?:\.\d+)?|[-+*/=<>^_(){}\[\]|,;:!'&. ]"
 )
-_TOWER = re.compile(r"\^\s*(?:\{[^{}]*\^|\{\s*-?\s*\d{3,}|\d{3,})")
+_TOWER = re.compile(r"\^\s*\S\s*\^|\^\s*(?:\{[^{}]*\^|\{\s*-?\s*\d{3,}|\d{3,})")
 _FACTORIAL = re.compile(r"\d{3,}\s*!|!\s*!|\)\s*!|\}\s*!")
 
 

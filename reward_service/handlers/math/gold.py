@@ -1,0 +1,114 @@
+"""The ground truth, prepared once.
+
+What is decided here: what of a ground truth is read when. Its text and number are made at once, its tree when the first
+answer needs one; both are kept for the last few thousand ground truths (a prompt's 16 rollouts share one). A ground truth is
+trusted: its number may have any words behind it, a list of circled digits is a list, and backslashes that JSON ate
+are put back. A ground truth that holds boxes is what stands in the last of them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from reward_service.handlers.math import exact
+from reward_service.handlers.math.answer import find
+from reward_service.handlers.math.compare import plain_words
+from reward_service.handlers.math.expression import parse
+from reward_service.handlers.math.form import bare
+from reward_service.handlers.math.nodes import MAX_CHARS, BudgetError, Node, ParseError
+from reward_service.handlers.math.normal import key, repaired, undress
+
+GOLD_CHARS = 2 * MAX_CHARS
+KEPT = 8_192
+"""Ground truths that are kept prepared in a process."""
+
+_BOX = frozenset(("box",))
+_CHOICE = re.compile(r"\(([A-J])\) ?\S.*", re.DOTALL)
+_CIRCLED = {chr(0x2460 + i): str(i + 1) for i in range(20)}
+_COMMA_DIGITS = re.compile(r"\d,\d")
+_MACROS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|textit|operatorname)\s*|[{}$\\]")
+
+
+class Trees(NamedTuple):
+    """The tree (None: not in the grammar), and the one where commas between digits separate items, if it differs."""
+
+    node: Node | None
+    listed: Node | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """A prepared ground truth. text: undressed; key: without spaces; written: the number that it is, if it is one."""
+
+    raw: str
+    text: str
+    key: str
+    written: exact.Written | None
+
+    @property
+    def node(self) -> Node | None:
+        """Its tree, or None where it isn't in the grammar (a sentence, say)."""
+        return trees(self.text).node
+
+    @property
+    def listed(self) -> Node | None:
+        """Its tree as a list, where `1,234` may be two items."""
+        return trees(self.text).listed
+
+    @property
+    def words(self) -> str:
+        """Its words in lower case, without articles and punctuation."""
+        return words(self.raw)
+
+    @property
+    def choice(self) -> str:
+        """The letter of a written-out choice: `(D) Alina` is D."""
+        match = _CHOICE.fullmatch(self.text)
+        return match.group(1) if match else ""
+
+    @property
+    def several(self) -> bool:
+        """Does it have parts that may stand in boxes of their own?"""
+        node = self.node
+        return (
+            node is not None and bare(node).op in ("list", "seq", "rel", "cup")
+        ) or self.listed is not None
+
+
+@lru_cache(maxsize=KEPT)
+def prepare(text: str) -> Gold:
+    """A ground truth, undressed."""
+    text = repaired(text)
+    if "box" in text:
+        parts = find(text, _BOX).parts
+        if parts:
+            text = ", ".join(parts)
+        elif "\\boxed{" in text:  # cut off
+            text = text.rpartition("\\boxed{")[2]
+    if text and all(character in _CIRCLED or character in " ,、" for character in text):
+        text = ", ".join(_CIRCLED[character] for character in text if character in _CIRCLED)
+    plain = undress(text)
+    return Gold(text, plain, key(plain), exact.written(plain))
+
+
+@lru_cache(maxsize=KEPT)
+def trees(plain: str) -> Trees:
+    """The trees of an undressed ground truth."""
+    try:
+        node = parse(plain, limit=GOLD_CHARS, trusted=True)
+        listed = None
+        if _COMMA_DIGITS.search(plain):
+            listed = parse(plain, limit=GOLD_CHARS, thousands=False, trusted=True)
+            if listed == node or bare(listed).op != "list":
+                listed = None
+        return Trees(node, listed)
+    except (ParseError, BudgetError, RecursionError):
+        return Trees(None, None)
+
+
+def words(text: str) -> str:
+    """The words of a text, macros aside."""
+    return plain_words(_MACROS.sub(" ", text))
