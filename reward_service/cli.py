@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -149,10 +150,16 @@ def score(
     started = time.monotonic()
     run: Run | None = None
     try:
-        with progress(console(stderr=True), dump.name, quiet=quiet) as watch:
+        err = console(stderr=True)
+        with progress(err, dump.name, quiet=quiet) as watch:
             run = Run(job, watch)
             if run.prepare():
-                asyncio.run(_score(run, url, patience, processes))
+
+                def say(text: str) -> None:
+                    if not quiet:
+                        err.print(text, markup=False, soft_wrap=True)
+
+                asyncio.run(_score(run, url, patience, processes, say))
     except Refused as error:
         fail(str(error))
     except KeyboardInterrupt:
@@ -175,11 +182,13 @@ def kept(run: Run | None) -> str:
     return f"{rows:,} scored rows are kept, and the same command (without --overwrite) goes on from there"
 
 
-async def _score(run: Run, url: str | None, patience: float, processes: int | None) -> None:
+async def _score(
+    run: Run, url: str | None, patience: float, processes: int | None, say: Callable[[str], object]
+) -> None:
     if url is not None:
         from reward_service.remote import Service
 
-        async with Service(url, patience=patience) as service:
+        async with Service(url, patience=patience, say=say) as service:
             await run.score(service)
     else:
         from reward_service.local import local

@@ -35,6 +35,8 @@ BODY_BYTES = 24 << 20
 ATTEMPTS = 3
 """How often an item is sent whose result is an error that is worth a retry, and a batch that gets a 500."""
 LONGEST_WAIT = 30.0
+FIRST_PATIENCE = 30.0
+"""Seconds to wait for a service that has never answered: one that starts needs a few, a wrong address for ever."""
 
 
 class Service:
@@ -45,12 +47,17 @@ class Service:
         url: str,
         *,
         patience: float = 300.0,
+        say: Callable[[str], object] = lambda _: None,
         transport: httpx2.AsyncBaseTransport | None = None,
         pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
+        """patience: see above, in seconds; say: called when something new is waited for."""
         self._url = url.rstrip("/")
         self._patience = patience
         self._pause = pause
+        self._say = say
+        self._said = ""
+        self._answered = False
         self._slots = asyncio.Semaphore(CONNECTIONS)
         self._last_success = time.monotonic()
         self._client = httpx2.AsyncClient(
@@ -116,14 +123,19 @@ class Service:
                 status = response.status_code
                 if status == 200 or status in REFUSED or (status == 500 and attempt >= ATTEMPTS):
                     self._last_success = time.monotonic()
+                    self._answered, self._said = True, ""
                     return response
                 problem = said(response)
                 if status not in BUSY and status != 500:
                     raise Stopped(f"{self._url} can't be used: {problem}")
                 wait = max(wait, retry_after(response.headers.get("retry-after")))
             silent = time.monotonic() - max(started, self._last_success)
-            if silent + wait > self._patience:
+            patience = self._patience if self._answered else min(self._patience, FIRST_PATIENCE)
+            if silent + wait > patience:
                 raise Stopped(f"{self._url}: {problem} (no success for {silent:.0f} s, {attempt} attempts)")
+            if problem != self._said:
+                self._said = problem
+                self._say(f"waiting for {self._url}: {problem}")
             await self._pause(wait)
 
     def _results(self, response: httpx2.Response, count: int) -> list[dict[str, Any]]:

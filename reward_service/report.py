@@ -26,6 +26,7 @@ from reward_service.summary import Passes, Summary, Tally
 from reward_service.types import REASONS, Example, Reason
 
 RESPONSE_TAIL = 800
+PASS_COLUMNS = 8
 NONE = "–"
 LOG_SECONDS = 10.0
 
@@ -105,6 +106,8 @@ def _show_passes(console: Console, passes: list[Passes], grouped_by: str | None)
     if not passes:
         return
     ks = sorted({k for one in passes for k in one.pass_at})
+    if len(ks) > PASS_COLUMNS:
+        ks = [*ks[: PASS_COLUMNS - 1], ks[-1]]
     numbers = ("prompts", "samples each", "avg@n", *(f"pass@{k}" for k in ks))
     title = f"Rows that share a prompt (by {escape(clean(grouped_by or ''))})"
     made = table("data source", *numbers, numbers=numbers, title=title)

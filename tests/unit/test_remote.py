@@ -39,9 +39,11 @@ class Fake:
         self.answers = list(answers)
         self.asked: list[list[dict[str, Any]]] = []
         self.waits: list[float] = []
+        self.said: list[str] = []
         self.service = Service(
             "http://service/",
             patience=patience,
+            say=self.said.append,
             transport=httpx2.MockTransport(self.answer),
             pause=self.pause,
         )
@@ -107,6 +109,26 @@ async def test_trouble_that_passes_costs_nothing(trouble: Any) -> None:
 async def test_patience_ends_the_run(trouble: Any, words: str) -> None:
     with pytest.raises(Stopped, match=words):
         await Fake(trouble, patience=0.1).score(items(3))
+
+
+async def test_what_is_waited_for_is_said_once() -> None:
+    busy, cut = httpx2.Response(503), httpx2.ReadError("cut")
+    fake = Fake(busy, busy, busy, cut, good_json)
+    await fake.score(items(1))
+    assert fake.said == [
+        "waiting for http://service: 503 Service Unavailable",
+        "waiting for http://service: ReadError: cut",
+    ]
+
+
+async def test_a_service_that_never_answered_is_given_up_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reward_service.remote.FIRST_PATIENCE", 0.0)
+    with pytest.raises(Stopped, match="refused"):
+        await Fake(httpx2.ConnectError("refused")).score(items(1))
+    fake = Fake(good_json, httpx2.ConnectError("refused"), httpx2.ConnectError("refused"), good_json)
+    async with fake.service as service:
+        for _ in range(2):
+            assert (await service.score(items(1)))[0]["score"] == 1.0
 
 
 @pytest.mark.parametrize("status", [301, 401, 403, 404, 405, 415, 501])

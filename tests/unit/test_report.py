@@ -91,6 +91,16 @@ def test_a_hostile_dump_is_only_shown() -> None:
     assert not {"\x1b", "\x07", "\x9b", "\u202e", "\x7f"} & set(shown(console))
 
 
+def test_pass_at_k_of_many_samples_fits_a_terminal() -> None:
+    console, summary = terminal(), Summary()
+    right = {"status": "scored", "score": 1.0, "correct": True, "reason": "equal", "flags": [], "handler": ""}
+    for _ in range(1_100):
+        summary.add(1, "a", right, 1)
+    show_summary(console, summary, "prompt_id")
+    summary.close()
+    assert [k for k in range(2_000) if f"pass@{k} " in shown(console)] == [1, 2, 4, 8, 16, 32, 64, 1024]
+
+
 # Progress
 
 
