@@ -58,7 +58,12 @@ MAX_GROUND_TRUTH = 64 << 20
 
 
 def run_items(
-    registry: Registry, tasks: list[tuple[Any, ...]], page: mmap.mmap, slot: int, send: Any
+    registry: Registry,
+    tasks: list[tuple[Any, ...]],
+    page: mmap.mmap,
+    slot: int,
+    memory: Memory,
+    send: Any,
 ) -> bool:
     """Judge tasks (each with its deadline at the end) in order and send verdicts.
 
@@ -79,6 +84,7 @@ def run_items(
         else:
             handler = registry.handlers[task.handler]
             PROGRESS.pack_into(page, offset, index, started)
+            memory.allow(handler.limits.memory_bytes)
             signal.setitimer(signal.ITIMER_PROF, handler.limits.cpu_seconds)
             outcome, healthy = judge_one(handler, task)
         cpu = time.process_time()
@@ -211,13 +217,14 @@ def child_main(connection: socket.socket, slot: int, page: mmap.mmap, registry: 
         connection.sendall(pack(message))
 
     status = 0
+    memory = Memory()
     try:
         while True:
             header = reader.read(HEADER.size)
             if len(header) < HEADER.size:
                 break
             body = reader.read(HEADER.unpack(header)[0])
-            if not run_items(registry, unpack(body), page, slot, send):
+            if not run_items(registry, unpack(body), page, slot, memory, send):
                 break
     except (BrokenPipeError, ConnectionResetError):
         pass
@@ -227,15 +234,30 @@ def child_main(connection: socket.socket, slot: int, page: mmap.mmap, registry: 
     os._exit(status)
 
 
-def limit_child(registry: Registry) -> None:
-    """Die with the zygote; bound the address space by what the process has now plus the largest allowance."""
+class Memory:
+    """How much the address space may grow, by handler; the kernel refuses what is beyond.
+
+    Only the soft limit moves, and it is set when the handler changes, so it costs nothing per item.
+    """
+
+    def __init__(self) -> None:
+        self._base = 0
+        self._allowed = -1
+        if sys.platform == "linux":
+            with open("/proc/self/statm") as statm:  # noqa: PTH123
+                self._base = int(statm.read().split()[0]) * resource.getpagesize()
+
+    def allow(self, growth: int) -> None:
+        """Let this process grow by so many bytes over what it had after the fork."""
+        if growth != self._allowed and self._base:
+            self._allowed = growth
+            resource.setrlimit(resource.RLIMIT_AS, (self._base + growth, resource.RLIM_INFINITY))
+
+
+def limit_child() -> None:
+    """Die with the zygote, dump no core, and leave signals to the kernel."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        allowance = max((h.limits.memory_bytes for h in registry.handlers.values()), default=512 << 20)
-        with open("/proc/self/statm") as statm:  # noqa: PTH123
-            pages = int(statm.read().split()[0])
-        limit = pages * resource.getpagesize() + allowance
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -290,7 +312,7 @@ def zygote_main(control: socket.socket, page_fd: int, page_bytes: int, loader: s
             control.close()
             os.close(wake_read)
             os.close(wake_write)
-            limit_child(registry)
+            limit_child()
             child_main(connection, slot, page, registry)
         connection.close()
         children[pid] = slot
