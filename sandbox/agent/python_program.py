@@ -23,6 +23,8 @@ from typing import Any
 
 NAME = "/tmp/main.py"
 _SEED = 0x5EED
+OURS = tuple(name[:-3] for name in os.listdir(os.path.dirname(os.path.realpath(__file__))) if name.endswith(".py"))
+"""The agent's modules: a program may have some of the same name."""
 
 
 def read_all(fd: int) -> bytes:
@@ -80,6 +82,9 @@ def run_program(code: int) -> int:
 
 def start_main() -> types.ModuleType:
     """A fresh `__main__`; random numbers that don't differ from one judging to the next."""
+    for name in OURS:
+        sys.modules.pop(name, None)
+    sys.setrecursionlimit(sys.getrecursionlimit() + _depth())
     module = types.ModuleType("__main__")
     module.__dict__.update(__builtins__=builtins, __file__=NAME, __cached__=None)
     sys.modules["__main__"] = module
@@ -90,6 +95,15 @@ def start_main() -> types.ModuleType:
     if numpy is not None:
         numpy.seed(_SEED)
     return module
+
+
+def _depth() -> int:
+    """How many frames are below the program's first, so that it may recurse as deeply as it could without them."""
+    depth, frame = -1, sys._getframe()
+    while frame is not None:
+        depth += 1
+        frame = frame.f_back  # type: ignore[assignment]
+    return depth
 
 
 def exit_status(code: Any) -> int:
@@ -128,6 +142,7 @@ def end_main(module: types.ModuleType, status: int) -> int:
         traceback.print_exc()
     status = flush(status)
     # Files that the program left open are flushed when their last name goes, as at a normal end.
+    sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
     sys.excepthook = sys.__excepthook__
     module.__dict__.clear()
     gc.collect()

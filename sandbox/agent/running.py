@@ -58,7 +58,8 @@ class Lease:
             limits._replace(memory_bytes=max(limits.memory_bytes, 1 << 30)),
             limits.compile_seconds,
             data=place.data,
-            reserve=1 << 30,
+            reserve=max(1 << 30, self.language.reserve) if self.language else 1 << 30,
+            stack=self.language.stack if self.language else confine.STACK,
             file_bytes=COMPILED_BYTES,
         )
         if self.language:

@@ -1,0 +1,49 @@
+"""The sandbox adapters that suites are run on, each with what it takes to start one here.
+
+An entry's `open` gives a started sandbox with two places, or skips the test with a loud reason (in CI: fails it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from reward_service.adapters import bubblewrap
+from tests.engine import need, unavailable
+
+if TYPE_CHECKING:
+    from reward_service.engine.ports import Sandbox
+
+PLACES = 2
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A kind of sandbox."""
+
+    name: str
+    open: Callable[[], AbstractAsyncContextManager[Sandbox]]
+
+
+@asynccontextmanager
+async def _bubblewrap() -> AsyncIterator[Sandbox]:
+    need("bwrap")
+    if lacking := bubblewrap.missing():
+        unavailable(lacking)
+    async with bubblewrap.BubblewrapSandbox(places=PLACES) as sandbox:
+        yield sandbox
+
+
+ADAPTERS = [Adapter("bubblewrap", _bubblewrap)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=ADAPTERS, ids=lambda adapter: adapter.name)
+async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
+    """A started sandbox, one for all tests of a module: so every test is also a test of what the others left."""
+    async with request.param.open() as started:
+        yield started
