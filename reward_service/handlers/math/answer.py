@@ -91,7 +91,11 @@ def boxed_number(response: str) -> str | None:
         return None
     end = response.find("}", at, at + 24)
     content = response[at + 7 : end]
-    if end < 0 or not content.isascii() or not content.isdigit():
+    if (
+        end < 0
+        or not content.isascii()
+        or not (content.isdigit() or (content[1:].isdigit() and content[0] == "-"))
+    ):
         return None
     if response.find("box") != at + 1 or "think" in response:
         return None

@@ -34,7 +34,7 @@ from reward_service.handlers.math.relations import (
     same_name,
     solves,
 )
-from reward_service.handlers.math.scalars import Options, match_scalar, quantity
+from reward_service.handlers.math.scalars import Options, match_scalar, quantity, spelled
 
 Answer = bool | None
 
@@ -84,6 +84,9 @@ def _texts(gold: Node, answer: Node) -> tuple[Answer, str]:
     if gold.op == answer.op == "text":
         return (True if plain_words(gold.data) == plain_words(answer.data) else None), "text"
     text, other = (gold, answer) if gold.op == "text" else (answer, gold)
+    letters = spelled(other)
+    if letters is not None and letters.isupper():
+        return letters == text.data, "text"
     if is_infinite(other) > 0 and plain_words(text.data) in ("infinity", "infinite", "infinitely many"):
         return True, "text"
     if (
@@ -342,40 +345,15 @@ def _is_collection(node: Node) -> bool:
 
 
 def _collections(gold: Node, answer: Node, options: Options) -> tuple[Answer, str]:
-    if (
-        gold.op == "seq"
-        and gold.data == "()"
-        and answer.op == "seq"
-        and answer.data != "{}"
-        and not _signs(answer)
-    ):
-        if gold.data[:1] != answer.data[:1] and len(gold.args) == 2 and answer.data != "<>":
+    if not _signs(gold) and not _signs(answer):
+        in_order = _in_order(gold, answer)
+        if in_order is False:
             return False, "tuple"
-        return _pairwise(gold.args, answer.args, options), "tuple"
-    if (
-        gold.op == "seq"
-        and gold.data in ("()", "<>", "[]")
-        and answer.op in ("seq", "list")
-        and not _signs(answer)
-    ):
-        if answer.op == "seq" and (
-            answer.data == "{}" or ((gold.data == "[]") != (answer.data == "[]") and len(gold.args) == 2)
-        ):
-            return False, "tuple"
-        return _pairwise(gold.args, _bare_values(answer.args), options), "tuple"
-    if (
-        gold.op == "list"
-        and answer.op == "seq"
-        and answer.data != "{}"
-        and len(answer.args) > 1
-        and not _signs(answer)
-    ):
-        return _pairwise(_bare_values(gold.args), answer.args, options), "tuple"
+        if in_order:
+            return _pairwise(_bare_values(gold.args), _bare_values(answer.args), options), "tuple"
     one, other = _items(gold), _items(answer)
-    if options.lenient and len(one) != len(other):
-        one, other = _distinct(one), _distinct(other)
-    if (gold.op == "seq" and gold.data == "{}") or (answer.op == "seq" and answer.data == "{}"):
-        # repeated elements say nothing in a set
+    is_set = any(side.op == "seq" and side.data == "{}" for side in (gold, answer))
+    if is_set or (options.lenient and len(one) != len(other)):  # repeated elements say nothing
         one, other = _distinct(one), _distinct(other)
     if len(one) != len(other):
         flat_one, flat_other = _flattened(one), _flattened(other)
@@ -393,6 +371,28 @@ def _collections(gold: Node, answer: Node, options: Options) -> tuple[Answer, st
     if ordered and not _same_letter([name.name for name in names if name is not None]):
         return _pairwise(tuple(one), tuple(other), options), "named list"
     return _multiset(one, other, options), "list"
+
+
+_ORDERED = frozenset(("()", "[]", "<>"))
+
+
+def _in_order(gold: Node, answer: Node) -> bool | None:
+    """Are both to be compared part by part? False: kinds that can't be equal; None: as lists or sets.
+
+    A tuple has an order, and a bare list in its place must keep it; a pair in square brackets is no pair in round ones.
+    """
+    if gold.op == "seq" and gold.data in _ORDERED:
+        if answer.op == "list":
+            return True
+        if answer.op != "seq":
+            return None
+        if answer.data == "{}":
+            return False
+        mixed = "[]" in (gold.data, answer.data) and gold.data != answer.data
+        return not (mixed and len(gold.args) == 2 and "<>" not in (gold.data, answer.data))
+    if gold.op == "list" and answer.op == "seq" and answer.data in _ORDERED and len(answer.args) > 1:
+        return True
+    return None
 
 
 def _flattened(items: list[Node]) -> list[Node]:

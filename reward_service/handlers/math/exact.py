@@ -67,7 +67,7 @@ def compare(gold: Written, answer: Written) -> Verdict:
     """EQUAL and NOT_EQUAL are final; UNKNOWN where rounding or the meaning of a comma is in question."""
     if gold.value == answer.value:
         return Verdict.EQUAL
-    if gold.grouped or answer.grouped:
+    if gold.grouped and answer.grouped:  # two lists, perhaps
         return Verdict.UNKNOWN
     if gold.places or (answer.places and isinstance(gold.value, Fraction)):
         return Verdict.UNKNOWN

@@ -67,7 +67,7 @@ class _Parser:
 
     def peek(self, ahead: int = 0) -> Token:
         at = self.at + ahead
-        return self.tokens[at] if at < len(self.tokens) else END
+        return self.tokens[at] if 0 <= at < len(self.tokens) else END
 
     def take(self) -> Token:
         token = self.tokens[self.at]
@@ -95,9 +95,7 @@ class _Parser:
 
     def answer(self) -> Node:
         """A whole answer: parts by "or" and ";", each a list by commas and "and"."""
-        node = self.parts(closers=())
-        self.condition()
-        return node
+        return self.parts(closers=())
 
     def parts(self, closers: tuple[str, ...]) -> Node:
         self.depth += 1
@@ -107,48 +105,13 @@ class _Parser:
         joins: list[str] = []
         while True:
             groups[-1].append(self.part())
-            token = self.peek()
-            word = self.word()
-            if token.kind == "sep":
-                self.take()
-                self.accept(",")
-                if token.text == "or":
-                    joins.append("or")
-                    groups.append([])
-                elif self.peek() is END or self.condition():
-                    break
-                else:
-                    joins.append("and")
-            elif word == "\\lor":
-                self.take()
-                joins.append("or")
-                groups.append([])
-            elif word == "\\land":
-                self.take()
-                joins.append("and")
-            elif word == ",":
-                self.take()
-                if self.condition() or (self.peek() is END):
-                    break
-                if self.peek().kind == "sep":
-                    join = self.take().text
-                    joins.append(join)
-                    if join == "or":
-                        groups.append([])
-                elif self.word() not in closers:
-                    joins.append(",")
-                else:
-                    break
-            elif word == ";":
-                self.take()
-                if self.peek() is END or self.word() in closers:
-                    break
-                if self.peek().kind == "sep":
-                    self.take()
-                joins.append(";")
-                groups.append([])
-            else:
+            self.condition()
+            join = self.join(closers)
+            if not join:
                 break
+            joins.append(join)
+            if join in ("or", ";"):
+                groups.append([])
             if sum(map(len, groups)) > MAX_ITEMS:
                 raise BudgetError("items")
         self.depth -= 1
@@ -163,36 +126,72 @@ class _Parser:
             outer,
         )
 
+    def join(self, closers: tuple[str, ...]) -> str:
+        """What joins the next part: "and", "or", "," or ";"; "" if there is none. It is taken."""
+        token, word = self.peek(), self.word()
+        if token.kind == "sep":
+            self.take()
+            self.accept(",")
+            found = token.text
+        elif word in ("\\lor", "\\land"):
+            self.take()
+            found = "or" if word == "\\lor" else "and"
+        elif word in (",", ";"):
+            self.take()
+            found = word
+            if self.peek().kind == "sep":
+                text = self.take().text
+                found = ";" if word == ";" else text
+        else:
+            return ""
+        self.condition()
+        if self.peek() is END or self.word() in closers:
+            return ""
+        if self.peek().kind == "sep":  # a condition in between: "for all x, and"
+            return self.take().text
+        return found
+
     def condition(self) -> bool:
-        """Is what comes next a condition ("for all x", "where k is an integer")? It is skipped to the end."""
+        """Is what comes next a condition ("for all x", "where k is an integer")? It is skipped.
+
+        A ground truth may have any; in an answer they must not say anything about the answer.
+        """
         token = self.peek()
-        if token.kind == "text" and token.text.lower().split()[0] in units.QUALIFIERS:
-            self.at = len(self.tokens) - 1
-            return True
-        if self.word() == "\\forall" and self.at > 0:
-            self.at = len(self.tokens) - 1
-            return True
-        # `(k \in \mathbb{Z})` and `, k \in \mathbb{Z}` behind something
-        skip = 1 if self.word() == "(" else 0
-        if (
-            self.at > 0
-            and self.peek(skip).kind == "sym"
-            and self.word(skip + 1) == "\\in"
-            and self.word(skip + 2) == "\\mathbb"
-        ):
-            depth = 0
-            ahead = self.at
-            while ahead < len(self.tokens) - 1:
-                text = self.tokens[ahead].text
-                depth += text in ("(", "{")
-                depth -= text in (")", "}")
-                if depth < 0:
-                    break
-                ahead += 1
-            if ahead >= len(self.tokens) - 1:
-                self.at = ahead
-                return True
-        return False
+        begins = False
+        if token.kind == "text":
+            first = token.text.lower().split()[0]
+            begins = first in units.QUALIFIERS or (self.trusted and first in units.TRUSTED_QUALIFIERS)
+        elif self.at > 0 and self.word() == "\\forall":
+            begins = True
+        elif self.at > 0:  # `k \in \mathbb{Z}` behind a comma, or in brackets
+            skip = 1 if self.word() == "(" else 0
+            begins = (
+                self.peek(skip).kind == "sym"
+                and self.word(skip + 1) == "\\in"
+                and self.word(skip + 2) == "\\mathbb"
+                and (skip == 1 or self.word(-1) == ",")
+            )
+        if not begins:
+            return False
+        depth, at = 0, self.at
+        while at < len(self.tokens) - 1:
+            token = self.tokens[at]
+            depth += token.text in ("(", "{", "[")
+            depth -= token.text in (")", "}", "]")
+            if depth < 0:
+                return False
+            if depth == 0 and token.kind == "sep" and self.related(at + 1):
+                break
+            if token.kind == "text" and not self.trusted and units.speaks_of_answer(token.text):
+                raise ParseError("remark")
+            at += 1
+        self.at = at
+        return True
+
+    def related(self, at: int) -> bool:
+        """Is there a relation or a tuple behind this separator, so that another part begins?"""
+        rest = self.tokens[at:]
+        return bool(rest) and (rest[0].text == "(" or any(token.text == "=" for token in rest))
 
     def part(self) -> Node:
         """One part: a label and what it labels, a chain of relations, or an expression."""
@@ -219,7 +218,7 @@ class _Parser:
                 return self.chain()
             if self.peek(1).kind in ("end", "sep") or follows in (",", ";", ")", "]", "}", "\\}"):
                 self.take()
-                return Node("text", (), " ".join(token.text.lower().split()))
+                return Node("text", (), " ".join(token.text.split()))
         if self.word() == "=" or (self.word() in ("\\Rightarrow", "\\approx") and self.at == 0):
             self.take()
         return self.chain()
@@ -345,7 +344,7 @@ class _Parser:
                 return False
             return not (token.kind == "sym" and token.text == "U" and left.op == "seq")
         if token.kind == "num":
-            return left.op in ("group",) and not token.spaced
+            return left.op in ("group", "fact") and not token.spaced
         if token.kind == "cmd":
             return token.text in (
                 [
@@ -405,9 +404,6 @@ class _Parser:
             elif word in ("'", "\\prime"):
                 self.take()
                 if node.op != "sym":
-                    if node.op == "deg" or (node.op == "mul" and node.args[-1].op == "deg"):
-                        node = Node("min", (node,))
-                        continue
                     raise ParseError("prime")
                 node = node._replace(data=node.data + "'")
             elif token.kind == "text":
@@ -417,13 +413,13 @@ class _Parser:
                 node = unit
             elif word == "\\circ":
                 self.take()
-                node = Node("deg", (node,))
+                node = self.degrees(node)
             else:
                 return node
 
     def power(self, base: Node) -> Node:
         if self.accept("\\circ"):
-            return Node("deg", (base,))
+            return self.degrees(base)
         if self.word() in ("'", "\\prime"):
             return base
         if self.word() == "{" and self.word(1) == "}":
@@ -432,7 +428,7 @@ class _Parser:
         if self.word() == "{":
             if self.word(1) == "\\circ" and self.word(2) == "}":
                 self.at += 3
-                return Node("deg", (base,))
+                return self.degrees(base)
             if self.word(1) == "\\prime" and self.word(2) == "}" and base.op == "sym":
                 self.at += 3
                 return base._replace(data=base.data + "'")
@@ -460,6 +456,14 @@ class _Parser:
         if base.op in ("fn", "log") and base.data is not None and not base.args:
             raise ParseError("power of a function name")
         return Node("pow", (base, exponent))
+
+    def degrees(self, base: Node) -> Node:
+        """`60^\\circ`, and `60^\\circ 42'` with minutes."""
+        if self.peek().kind == "num" and self.word(1) in ("'", "\\prime"):
+            minutes = self.literal(self.take().text)
+            self.take()
+            base = Node("add", (base, Node("div", (minutes, number(60)))))
+        return Node("deg", (base,))
 
     def postfix_power(self) -> Node:
         node = self.primary()
@@ -516,7 +520,9 @@ class _Parser:
         phrase = token.text
         lower = phrase.lower().rstrip(".")
         first = lower.split()[0]
-        if first in units.QUALIFIERS and lower not in units.KNOWN:
+        if lower not in units.KNOWN and (
+            first in units.QUALIFIERS or (self.trusted and first in units.TRUSTED_QUALIFIERS)
+        ):
             return None
         if node.op in ("seq", "list", "rel") and lower not in units.KNOWN:
             if units.of_phrase(phrase, trusted=self.trusted) is None:
@@ -1029,15 +1035,16 @@ class _Parser:
         return Node("seq", first.args if first.op == "list" else (first,), "{}")
 
     def builder_ahead(self) -> bool:
-        """`x |`, `x :`, `x \\in R |`: the head of a set-builder."""
+        """`x |`, `x :`, `x \\in R |`: the head of a set-builder. Its colon is made a bar: it isn't a ratio."""
         if self.peek().kind != "sym":
             return False
-        if self.word(1) in ("|", ":"):
-            if self.word(1) == ":":
-                # `chain` would take the colon for a ratio
-                self.tokens[self.at + 1] = Token("op", "|", False)
-            return True
-        return self.word(1) == "\\in" and self.word(2) == "\\mathbb"
+        ahead = 1
+        if self.word(1) == "\\in":
+            while self.word(ahead) not in ("|", ":", "\\}") and self.peek(ahead) is not END:
+                ahead += 1
+        if self.word(ahead) == ":":
+            self.tokens[self.at + ahead] = Token("op", "|", False)
+        return self.word(ahead) == "|"
 
 
 def _rename_i(node: Node) -> Node:

@@ -41,8 +41,9 @@ class Trees(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Gold:
-    """A prepared ground truth. text: undressed; key: without spaces; written: the number that it is, if it is one."""
+    """A prepared ground truth. text: undressed; source: as it came; key: without spaces; written: the number that it is, if it is one."""
 
+    source: str
     raw: str
     text: str
     key: str
@@ -81,6 +82,9 @@ class Gold:
 @lru_cache(maxsize=KEPT)
 def prepare(text: str) -> Gold:
     """A ground truth, undressed."""
+    if text.isdigit() and text.isascii() and len(text) < 40:
+        return Gold(text, text, text, text, exact.Written(int(text), 0, False, False))
+    source = text
     text = repaired(text)
     if "box" in text:
         parts = find(text, _BOX).parts
@@ -91,7 +95,7 @@ def prepare(text: str) -> Gold:
     if text and all(character in _CIRCLED or character in " ,、" for character in text):
         text = ", ".join(_CIRCLED[character] for character in text if character in _CIRCLED)
     plain = undress(text)
-    return Gold(text, plain, key(plain), exact.written(plain))
+    return Gold(source, text, plain, key(plain), exact.written(plain))
 
 
 @lru_cache(maxsize=KEPT)

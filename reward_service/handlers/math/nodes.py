@@ -57,7 +57,7 @@ class Node(NamedTuple):
     op | args | data
     num | () | Number
     sym, const | () | name
-    text | () | words, lower case where case says nothing
+    text | () | words
     add, mul | two or more |
     neg, pm, mp, fact, fact2, abs, floor, ceil, group | one |
     div, mod, binom, quot | two |

@@ -80,7 +80,7 @@ _RENAME = {
     "leq": "\\le ", "geq": "\\ge ", "leqslant": "\\le ", "geqslant": "\\ge ", "lt": "<", "gt": ">", "neq": "\\ne ",
     "leqq": "\\le ", "geqq": "\\ge ", "lbrace": "\\{", "rbrace": "\\}", "lbrack": "[", "rbrack": "]", "vert": "|",
     "Vert": "\\|", "mid": "|", "cupdot": "\\cupdot ", "varnothing": "\\emptyset ", "degree": "^{\\circ}", "ang": "\\ang",
-    "degrees": "^{\\circ}", "colon": ":", "doteq": "=", "triangleq": "=", "backslash": "\\setminus ", "smallsetminus": "\\setminus ",
+    "degrees": "^{\\circ}", "textcirc": "\\circ ", "textdegree": "^{\\circ}", "colon": ":", "doteq": "=", "triangleq": "=", "backslash": "\\setminus ", "smallsetminus": "\\setminus ",
     "thickapprox": "\\approx ", "varepsilon": "\\epsilon ", "varphi": "\\phi ", "vartheta": "\\theta ", "varrho": "\\rho ",
     "operatorname*": "\\operatorname", "ast": "*", "slash": "/", "dots": "\\ldots ", "cdots": "\\ldots ", "dotsc": "\\ldots ", "dotsb": "\\ldots ",
     "exponentialE": " e ", "imaginaryI": " i ", "land": "\\land ", "wedge": "\\land ", "lor": "\\lor ", "vee": "\\lor ",
@@ -178,12 +178,13 @@ def undress(text: str) -> str:
 
 
 _THIN_COMMA = re.compile(r",\\! *(?=\d)")
+_SHORT_GROUP = re.compile(r"([_^])\{([A-Za-z0-9])\}(?![A-Za-z0-9])")
 _LOOSE_SPACE = re.compile(r"(?<![A-Za-z0-9.,]) | (?![A-Za-z0-9.,])")
 
 
 def key(text: str) -> str:
     """Undressed text without the spaces that separate nothing: equal keys are the same answer, written the same."""
-    return _LOOSE_SPACE.sub("", text)
+    return _SHORT_GROUP.sub(r"\1\2", _LOOSE_SPACE.sub("", text))
 
 
 _ESCAPES = re.compile(

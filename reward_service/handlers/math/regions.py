@@ -195,7 +195,9 @@ def _name(node: Node) -> str:
 
 def _is_variable(node: Node) -> bool:
     node = bare(node)
-    return node.op in ("sym", "call") or (node.op == "abs" and bare(node.args[0]).op == "sym")
+    if node.op in ("call", "abs"):  # f(x) and |x|, not f(2)
+        return all(bare(part).op == "sym" for part in node.args)
+    return node.op == "sym"
 
 
 def _single(left: Node, operator: str, right: Node, solve: bool) -> Region | None:

@@ -108,7 +108,7 @@ def _with_unit(node: Node) -> Node:
 
 def _letters(gold: Node, answer: Node) -> bool | None:
     """Choices and names: `A`, `AB`. They are compared letter by letter, never as products."""
-    one, other = _spelled(gold), _spelled(answer)
+    one, other = spelled(gold), spelled(answer)
     if one is None or other is None:
         return None
     if len(one) == 1:
@@ -120,7 +120,8 @@ def _letters(gold: Node, answer: Node) -> bool | None:
     return None
 
 
-def _spelled(node: Node) -> str | None:
+def spelled(node: Node) -> str | None:
+    """The letters of a name or a product of single letters; None for anything else."""
     node = bare(node)
     parts = node.args if node.op == "mul" else (node,)
     if not all(part.op == "sym" or (part.op == "const" and part.data in ("e", "i")) for part in parts):

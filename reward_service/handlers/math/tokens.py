@@ -203,6 +203,13 @@ def _phrase(words: str, out: list[Token]) -> None:
             _phrase(words[: -len(word)], out)
             out.append(Token("sep", word.strip(), True))
             return
+    for word in (" and ", " or "):
+        head, found, tail = words.partition(word)
+        if found:
+            _phrase(head, out)
+            out.append(Token("sep", word.strip(), True))
+            _phrase(tail, out)
+            return
     if out and out[-1].kind == "text":
         out[-1] = Token("text", f"{out[-1].text} {words}", out[-1].spaced)
     else:

@@ -78,7 +78,8 @@ SCALES = {
 PERCENT = word_set("percent pct percentage percents") | {"per cent"}
 DEGREES = word_set("degree degrees deg")
 ORDINALS = word_set("st nd rd th")
-QUALIFIERS = word_set("for where with when if as such given whenever in ∀ while since because here assuming")
+QUALIFIERS = word_set("for where with")
+TRUSTED_QUALIFIERS = word_set("when if as such given whenever in while since because here assuming")
 """Words that begin a condition: what follows says where the answer holds, not what it is."""
 SEPARATORS = frozenset(("and", "or", "as well as", "and also", "or else", "and then"))
 _REFUSED = word_set(
@@ -92,7 +93,15 @@ _NEVER = word_set(
 )
 _WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*\.?")
 _PHRASE = re.compile(r"\(?[A-Za-z]+(?:['-][A-Za-z]+)*\.?\)?(?:[ /]+\(?[A-Za-z]+(?:['-][A-Za-z]+)*\.?\)?)*")
+_REMARKS = word_set(
+    "not no wrong incorrect false or either else otherwise instead actually but unless isn't maybe perhaps if"
+)
 MAX_WORDS = 6
+
+
+def speaks_of_answer(phrase: str) -> bool:
+    """Does a condition say something about the answer itself, or offer another one?"""
+    return any(word.strip(".,").lower() in _REMARKS for word in phrase.split())
 
 
 def of_phrase(phrase: str, power: int = 1, *, trusted: bool = False) -> Unit | None:
