@@ -74,7 +74,7 @@ class ProgramIn(BaseModel):
 
 
 class RunOut(BaseModel):
-    """What one run came to. `value`: of a call, as tagged JSON text (see docs/values.md)."""
+    """What one run came to. `value`: of a call, JSON text `{"v": tagged value}` as `handlers/_values.py` describes it."""
 
     status: Literal[
         "ok", "compile_error", "runtime_error", "time_limit", "memory_limit", "output_limit", "tests_failed"
@@ -131,7 +131,7 @@ def tagged(value: Any) -> Any:
     if isinstance(value, list):
         return [tagged(entry) for entry in value]
     if type(value) is int and abs(value) >= 1 << 53:
-        return {"i": f"{value:x}"}
+        return {"i": hex(value)}
     return value
 
 

@@ -11,12 +11,22 @@ from collections.abc import Callable, Mapping
 from fastapi import APIRouter, FastAPI
 
 from reward_service.gateway.core import Gateway
-from reward_service.gateway.dialects import llamafactory, nemo_gym, openrlhf, roll, slime
+from reward_service.gateway.dialects import (
+    llamafactory,
+    nemo_gym,
+    open_instruct,
+    openrlhf,
+    roll,
+    sandbox_fusion,
+    slime,
+)
 
 DIALECTS: Mapping[str, Callable[[Gateway], APIRouter]] = {
     "openrlhf": openrlhf.router,
     "slime": slime.router,
     "nemo_gym": nemo_gym.router,
+    "sandbox_fusion": sandbox_fusion.router,
+    "open_instruct": open_instruct.router,
     "roll": roll.router,
     "llamafactory": llamafactory.router,
 }
