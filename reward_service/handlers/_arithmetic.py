@@ -1,8 +1,9 @@
 r"""Calculations with integers that a model wrote: read by a grammar, computed in fractions, never evaluated as code.
 
-What is decided here: + - * / and parentheses, nothing else; no power, so that no number grows beyond what was written.
-For puzzles whose answer *is* a calculation (24 game) the numbers and operators are reported, so that the caller can
-check them. `rational` reads one number that is written out. Caps: characters, nesting, digits; every step is linear.
+What is decided here: + - * / and parentheses, nothing else; no power, so that no number grows beyond what was
+written. For puzzles whose answer *is* a calculation (24 game) the numbers and operators are reported, so that
+the caller can check them. `rational` reads one number that is written out. Caps: characters, nesting, digits;
+every step is linear.
 """
 
 from __future__ import annotations

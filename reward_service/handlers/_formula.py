@@ -1,10 +1,10 @@
 r"""Formulas that a model wrote: equality of expressions, never an evaluation of text.
 
-What is decided here: the grammar, and what it costs at most. LaTeX or plain notation with variables, powers, roots,
-fractions, sin, cos, tan, ln, log, exp, e, pi and i. Two formulas are the same if they agree at fixed points to 9 digits.
-Points are fixed, so the verdict is too; anything that isn't in the grammar (integrals, sums, factorials, functions that
-the question defines) is refused, so restating the question is no answer. Caps: characters, nesting, numbers of 30
-digits. Every step is linear, and no power is computed exactly.
+What is decided here: the grammar, and what it costs at most. LaTeX or plain notation with variables, powers,
+roots, fractions, sin, cos, tan, ln, log, exp, e, pi and i. Two formulas are the same if they agree at fixed
+points to 9 digits. Points are fixed, so the verdict is too; anything that isn't in the grammar (integrals,
+sums, factorials, functions that the question defines) is refused, so restating the question is no answer.
+Caps: characters, nesting, numbers of 30 digits. Every step is linear, and no power is computed exactly.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 r"""Short textual answers: where they stand, what they are checked against, and when two of them are the same text.
 
-What is decided here: SQuAD's normal form (lower case, no articles, no punctuation; Rajpurkar et al. 2016, as in
-verl's Search-R1 scorer) decides whether two answers are the same text, but for what it destroys:
-- punctuation that carries the meaning stays: the point, minus, slash or colon of a number (3.5 is not 35), `C++` and
-  `C#` (not C), a sign after one or two letters (`A-`, `O+`, `Na+`);
-- an article is dropped only before another word: "Vitamin A" is not "vitamin", and "The The" is not "a an the";
+What is decided here: SQuAD's normal form (lower case, no articles, no punctuation; Rajpurkar et al. 2016, as
+in verl's Search-R1 scorer) decides whether two answers are the same text, but for what it destroys:
+- punctuation that carries the meaning stays: the point, minus, slash or colon of a number (3.5 is not 35),
+  `C++` and `C#` (not C), a sign after one or two letters (`A-`, `O+`, `Na+`);
+- an article is dropped only before another word: "Vitamin A" is not "vitamin", and "The The" is not "a an
+  the";
 - text of which nothing is left is no answer: two empty normal forms are never equal.
-It is more lenient in three ways that a reader would not even notice: diacritics, `well-known` / `well known`, and an
-article behind a comma ("Beatles, The"). The published form is kept beside it (`published_form`).
+It is more lenient in three ways that a reader would not even notice: diacritics, `well-known` / `well known`,
+and an article behind a comma ("Beatles, The"). The published form is kept beside it (`published_form`).
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 r"""BIG-Bench Extra Hard: one short answer behind "The answer is:", or in a box.
 
-What is decided here: the rule is the official one (bbeh/evaluate.py: last prefix, first line, lower case, `, ` as `,`,
-then a fuzzy match) with what it gets wrong put right.
-- Where: the last "the answer is" (any "final", "therefore", bold, or a line that begins with "Answer:") or box after the
-  thinking, whichever comes later. A response with neither has no answer: the official rule then compares all of it, so
-  that an empty response is right where the ground truth is `[]`.
-- Equal: the same text without case, outer quotes, apostrophes and a closing full stop; `(D)`, `D`, `D)`, `option D`; the
-  same number (by a grammar: `float` would read `nan`, `1_0` and `1e3`); the same list, item by item and in order, in
-  brackets or not; one closing `?` of a sentence.
-- An explanation behind the answer is left out if nothing in it can turn the answer round. Hedges and negations are
-  ambiguous.
+What is decided here: the rule is the official one (bbeh/evaluate.py: last prefix, first line, lower case, `,
+` as `,`, then a fuzzy match) with what it gets wrong put right.
+- Where: the last "the answer is" (any "final", "therefore", bold, or a line that begins with "Answer:") or
+  box after the thinking, whichever comes later. A response with neither has no answer: the official rule then
+  compares all of it, so that an empty response is right where the ground truth is `[]`.
+- Equal: the same text without case, outer quotes, apostrophes and a closing full stop; `(D)`, `D`, `D)`,
+  `option D`; the same number (by a grammar: `float` would read `nan`, `1_0` and `1e3`); the same list, item
+  by item and in order, in brackets or not; one closing `?` of a sentence.
+- An explanation behind the answer is left out if nothing in it can turn the answer round. Hedges and
+  negations are ambiguous.
 
 There is no published Reasoning360 scorer (its file is empty, guru.md §2a): both profiles judge alike.
 """

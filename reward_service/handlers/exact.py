@@ -1,14 +1,17 @@
 r"""Short answers that are right when they are the same text: QA sources, and any source that a user names `exact__…`.
 
 What is decided here: one answer, compared with each accepted one, all or nothing.
-- `searchR1_*` (guru.md §2b): ground truth `{"target": [...]}`, answer in the last `<answer>`. Same text is SQuAD's exact
-  match in its strict form (`_qa`): what the published form destroys (the sign of a number, `C++`, an answer of articles
-  only) is kept. A box is read as well; a line of prose is not, because the prompt asks for the tags.
-- `exact__…`: the text in the last `<answer>`, box or "the answer is" line is, once undressed, the ground truth, letter
-  for letter; white space counts as one space, and letter case only with `extra_info.case_sensitive`.
+- `searchR1_*` (guru.md §2b): ground truth `{"target": [...]}`, answer in the last `<answer>`. Same text is
+  SQuAD's exact match in its strict form (`_qa`): what the published form destroys (the sign of a number,
+  `C++`, an answer of articles only) is kept. A box is read as well; a line of prose is not, because the
+  prompt asks for the tags.
+- `exact__…`: the text in the last `<answer>`, box or "the answer is" line is, once undressed, the ground
+  truth, letter for letter; white space counts as one space, and letter case only with
+  `extra_info.case_sensitive`.
 
-The guru profile of `searchR1_*` is verl's scorer: the last `<answer>` of the whole response, SQuAD's normal form, a
-quarter of the reward when there are more than ten tags; but two answers of which nothing is left are not equal.
+The guru profile of `searchR1_*` is verl's scorer: the last `<answer>` of the whole response, SQuAD's normal
+form, a quarter of the reward when there are more than ten tags; but two answers of which nothing is left are
+not equal.
 """
 
 from __future__ import annotations

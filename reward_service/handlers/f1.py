@@ -1,10 +1,11 @@
 """Short answers with partial credit: token F1, as SQuAD and DROP score it. For any source named `f1__…`.
 
-What is decided here: the words are those of the strict normal form (`_qa`), so "C" shares nothing with "C++" and 35
-nothing with 3.5. Several accepted answers: the best F1 counts (SQuAD). Spans that are all wanted (`{"spans": [...]}`,
-DROP): spans of answer and ground truth are paired one to one, the best pair first, and what has no partner counts 0.
-As in DROP, an answer that has none of the ground truth's numbers earns nothing, whatever words it shares. The score is
-the F1; `correct` only when it is 1. Sources: Rajpurkar et al. 2016, Dua et al. 2019 (their definitions; own code).
+What is decided here: the words are those of the strict normal form (`_qa`), so "C" shares nothing with "C++"
+and 35 nothing with 3.5. Several accepted answers: the best F1 counts (SQuAD). Spans that are all wanted
+(`{"spans": [...]}`, DROP): spans of answer and ground truth are paired one to one, the best pair first, and
+what has no partner counts 0. As in DROP, an answer that has none of the ground truth's numbers earns nothing,
+whatever words it shares. The score is the F1; `correct` only when it is 1. Sources: Rajpurkar et al. 2016,
+Dua et al. 2019 (their definitions; own code).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Cheats against the handlers of short answers earn nothing, and the honest answers beside them are paid in full.
 
-The tables below ship with the repository. `../shared/hacks/text_hacks.jsonl` is run as well where it exists: its
-`shortqa` cases, on every handler that compares short texts.
+The tables below ship with the repository. `../shared/hacks/text_hacks.jsonl` is run as well where it exists:
+its `shortqa` cases, on every handler that compares short texts.
 """
 
 from __future__ import annotations

@@ -118,6 +118,7 @@ def test_where_the_answer_may_stand(response: str) -> None:
         ("The answer is: yes, no", "yes, no, no", Reason.NOT_EQUAL),
         ("The answer is: no, yes", "yes, no", Reason.NOT_EQUAL),
         ("The answer is: 011", "0,1,1", Reason.NOT_EQUAL),
+        ("The answer is: B ,A ,B", "B, A, B", Reason.NOT_EQUAL),
         ("<think>The answer is: (B)", "(B)", Reason.NO_ANSWER),
         ("\\boxed{B", "(B)", Reason.NO_ANSWER),
         ("The answer is: " + "B " * 5_000, "(B)", Reason.MALFORMED_ANSWER),

@@ -1,14 +1,15 @@
 r"""KOR-Bench: answers in double square brackets, `[[24]]`, of five categories.
 
 What is decided here: which brackets hold the answer, and which comparison a category asks for.
-- Where: the last `[[…]]` or box after the thinking (`brackets`). The official rule takes the first, which may be an example.
-- Category: `extra_info.category` (a cipher's own "Encryption"/"Decryption" too) or its like, else the name of the data
-  source (`korbench__logic`); without either the ground truth's shape decides among the comparisons that need none.
-  `rule_id` says which puzzle it is: without it, alternatives (rules 2 and 4) and unordered words (rule 3) can't be told
-  from a list.
-- The intent of the official rules, without `eval` and without a parser that evaluates: calculations are computed in
-  fractions (`_arithmetic`), formulas compared at fixed points (`_formula`). Source: KOR-Bench's own comparisons (2024),
-  as OpenCompass carries them.
+- Where: the last `[[…]]` or box after the thinking (`brackets`). The official rule takes the first, which may
+  be an example.
+- Category: `extra_info.category` (a cipher's own "Encryption"/"Decryption" too) or its like, else the name of
+  the data source (`korbench__logic`); without either the ground truth's shape decides among the comparisons
+  that need none. `rule_id` says which puzzle it is: without it, alternatives (rules 2 and 4) and unordered
+  words (rule 3) can't be told from a list.
+- The intent of the official rules, without `eval` and without a parser that evaluates: calculations are
+  computed in fractions (`_arithmetic`), formulas compared at fixed points (`_formula`). Source: KOR-Bench's
+  own comparisons (2024), as OpenCompass carries them.
 
 There is no published Reasoning360 scorer: both profiles judge alike.
 """

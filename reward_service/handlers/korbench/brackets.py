@@ -1,7 +1,7 @@
 r"""Where a KOR-Bench answer stands: `[[…]]`, or a box.
 
-What is decided here: brackets are matched, and a `\[` that opens display math is none of them. The official pattern runs
-from the first `[[` to the next `]]`, and spans from `\[[` over pages (domains.md §1.2).
+What is decided here: brackets are matched, and a `\[` that opens display math is none of them. The official
+pattern runs from the first `[[` to the next `]]`, and spans from `\[[` over pages (domains.md §1.2).
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 r"""KOR-Bench's logic answers: parts in brackets, `[[p1&p2];[~p3]]`.
 
-What is decided here: the parts in their order, without spaces and full stops (as officially); look-alike operators are
-one operator, and parentheses around all of a part don't count. Rows of a circuit's table, the values behind `T:` and
-`F:`, and the members of a set come in any order. Letter case counts only where the gold uses both cases of a symbol.
-Equivalent formulas in another form are wrong, as officially: the questions ask for a form.
+What is decided here: the parts in their order, without spaces and full stops (as officially); look-alike
+operators are one operator, and parentheses around all of a part don't count. Rows of a circuit's table, the
+values behind `T:` and `F:`, and the members of a set come in any order. Letter case counts only where the
+gold uses both cases of a symbol. Equivalent formulas in another form are wrong, as officially: the questions
+ask for a form.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 r"""KOR-Bench's operation answers: numbers, several solutions, sets, inequalities, matrices, formulas.
 
-What is decided here: numbers by value (`7/2`, `\frac{7}{2}`, 3.5), several solutions joined by `or` as a set, assignments
-in any order, matrices by their numbers with their signs (the official rule drops them), formulas by value. A number
-that the question asks for has to be written out: `4*6` is no answer to "compute". What can't be read equals nothing.
+What is decided here: numbers by value (`7/2`, `\frac{7}{2}`, 3.5), several solutions joined by `or` as a set,
+assignments in any order, matrices by their numbers with their signs (the official rule drops them), formulas
+by value. A number that the question asks for has to be written out: `4*6` is no answer to "compute". What
+can't be read equals nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """KOR-Bench's cipher and counterfactual answers: a text, a letter.
 
-What is decided here: a cipher text is the same characters, letter case aside; spaces only separate. Dress is taken off
-only where the gold has letters and digits only, because a symbol may be part of a cipher text. A counterfactual answer
-is one letter, alone or before its text.
+What is decided here: a cipher text is the same characters, letter case aside; spaces only separate. Dress is
+taken off only where the gold has letters and digits only, because a symbol may be part of a cipher text; but
+for code marks. A counterfactual answer is one letter, alone or before its text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from reward_service.handlers._text import plain_characters
 
 def cipher(gold: str, answer: str) -> bool:
     """The same text."""
-    readings = [answer.strip()]
+    answer = answer.strip()
+    readings = [answer] if "`" in gold else [answer, answer.strip("`")]
     if gold.replace(" ", "").isalnum():
         readings.append(undress(answer))
     return any(_same_code(gold, reading) for reading in readings)

@@ -1,8 +1,9 @@
 r"""KOR-Bench's puzzle answers: words, numbers and symbols, or a calculation, by the puzzle's rule.
 
-What is decided here: by default the same words, numbers and symbols in the same order, letter case aside. By rule: 1 words,
-2 and 4 one of the alternatives, 3 the words in any order, 5 letters for digits in any order, 9 an equation with the
-given operators and result, 10 a calculation of 24 from the given numbers. Rules 5, 9 and 10 can be told from the gold.
+What is decided here: by default the same words, numbers and symbols in the same order, letter case aside. By
+rule: 1 words, 2 and 4 one of the alternatives, 3 the words in any order, 5 letters for digits in any order, 9
+an equation with the given operators and result, 10 a calculation of 24 from the given numbers. Rules 5, 9 and
+10 can be told from the gold.
 """
 
 from __future__ import annotations

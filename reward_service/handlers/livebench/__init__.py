@@ -1,14 +1,14 @@
 """LiveBench's rule-scored tasks, each by its own rule; the task comes in `extra_info.task`, or in the name.
 
-What is decided here: which rule judges an item. A task that isn't known (or isn't named) is an error that lists the
-known ones: the published scorer scores it 0, which cost it every item of `tablereformat` (it expected `tableformat`,
-guru.md §5.2; both names are known here). LiveBench's math, coding and instruction-following tasks belong to other
-handlers.
+What is decided here: which rule judges an item. A task that isn't known (or isn't named) is an error that
+lists the known ones: the published scorer scores it 0, which cost it every item of `tablereformat` (it
+expected `tableformat`, guru.md §5.2; both names are known here). LiveBench's math, coding and
+instruction-following tasks belong to other handlers.
 
-The answer stands in the last `<solution>` or box after the thinking, else where the older prompts put it, in bold
-(`extract`). Partial credit only where the official rule has it: tablejoin (F1), web_of_lies_v3, zebra_puzzle with
-several questions, connections and plot_unscrambling. The guru profile is LiveBench's own code as Reasoning360 took it
-over (`published`), which reads the thinking too.
+The answer stands in the last `<solution>` or box after the thinking, else where the older prompts put it, in
+bold (`extract`). Partial credit only where the official rule has it: tablejoin (F1), web_of_lies_v3,
+zebra_puzzle with several questions, connections and plot_unscrambling. The guru profile is LiveBench's own
+code as Reasoning360 took it over (`published`), which reads the thinking too.
 """
 
 from __future__ import annotations

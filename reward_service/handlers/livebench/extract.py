@@ -1,9 +1,9 @@
 """Where a LiveBench answer stands: `<solution>`, a box, bold, or "the answer is".
 
-What is decided here: newer prompts ask for `<solution>…</solution>`, older ones for **bold** (or ***bold***). The last
-solution or box after the thinking is the answer. Bold counts only where there is neither, and then the last passage
-does: the official rules look at the last three, or take the best of all, which is several guesses. Without any mark
-the line after a last "the answer is" is read.
+What is decided here: newer prompts ask for `<solution>…</solution>`, older ones for **bold** (or ***bold***).
+The last solution or box after the thinking is the answer. Bold counts only where there is neither, and then
+the last passage does: the official rules look at the last three, or take the best of all, which is several
+guesses. Without any mark the line after a last "the answer is" is read.
 """
 
 from __future__ import annotations

@@ -1,15 +1,17 @@
 """LiveBench's language tasks: connections, typos, plot_unscrambling.
 
 What is decided here:
-- connections: a list of words whose groups of four (the first four, the next four, …) are the ground truth's groups, in
-  any order: the share of groups that are right. Each group is paid once (the official rule pays a right group again for
-  every copy), and more words than the puzzle has are wrong.
-- typos: the text, corrected and otherwise untouched. Prose around it is left out as long as it is shorter than half
-  the text: the official rule only looks for the text anywhere in the response, and so pays for writing every version.
-- plot_unscrambling: the order of the sentences, `1 - edit distance / number of sentences` (official). A sentence is
-  found by its words, exactly or at nine tenths of them, and once; text that is no sentence of the plot takes its place
-  in the order, and costs what an insertion costs (but for one piece before the plot and one behind it). The official rule gives every sentence its best match however bad,
-  so that any text earns something.
+- connections: a list of words whose groups of four (the first four, the next four, …) are the ground truth's
+  groups, in any order: the share of groups that are right. Each group is paid once (the official rule pays a
+  right group again for every copy), and more words than the puzzle has are wrong.
+- typos: the text, corrected and otherwise untouched. Prose around it is left out as long as it is shorter
+  than half the text: the official rule only looks for the text anywhere in the response, and so pays for
+  writing every version.
+- plot_unscrambling: the order of the sentences, `1 - edit distance / number of sentences` (official). A
+  sentence is found by its words, exactly or at nine tenths of them, and once; text that is no sentence of the
+  plot takes its place in the order, and costs what an insertion costs (but for one piece before the plot and
+  one behind it). The official rule gives every sentence its best match however bad, so that any text earns
+  something.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The guru profile of LiveBench's tasks: what the published scorers pay, where that is deterministic and bounded.
 
-What is decided here: LiveBench's own rules in the versions that Reasoning360 dispatches (guru.md §2a: the old evaluators
-of zebra_puzzle and connections), written anew over linear scans. The whole response is read, thinking too, as there.
-Where the published code would raise, the answer is malformed; a key given twice in a tablejoin answer is refused
-instead of the last one winning; plots beyond a bound on the work are not matched. tablereformat has no published rule
-that works, and is judged by the strict one.
+What is decided here: LiveBench's own rules in the versions that Reasoning360 dispatches (guru.md §2a: the old
+evaluators of zebra_puzzle and connections), written anew over linear scans. The whole response is read,
+thinking too, as there. Where the published code would raise, the answer is malformed; a key given twice in a
+tablejoin answer is refused instead of the last one winning; plots beyond a bound on the work are not matched.
+tablereformat has no published rule that works, and is judged by the strict one.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
 """LiveBench's reasoning tasks: web_of_lies, house_traversal, zebra_puzzle, spatial.
 
-What is decided here: an answer is exactly the words that were asked for, in their order; letter case, commas, "and" and
-dress aside. The official rules look for the ground truth inside the answer ("not triangle" has a triangle in it).
-- web_of_lies_v2: three of yes, no and unknown, all right. v3: by position, `(all right + share of right ones) / 2`; an
-  answer with more words than questions is wrong.
+What is decided here: an answer is exactly the words that were asked for, in their order; letter case, commas,
+"and" and dress aside. The official rules look for the ground truth inside the answer ("not triangle" has a
+triangle in it).
+- web_of_lies_v2: three of yes, no and unknown, all right. v3: by position, `(all right + share of right ones)
+  / 2`; an answer with more words than questions is wrong.
 - house_traversal: the names, no other, in their order.
-- zebra_puzzle: one word or number (`3` is `three`, "action" is "action movies", "position 3" is 3); with several
-  questions (a comma in the ground truth) the formula of v3.
-- spatial: one number or phrase; "two tetrahedra" and "equilateral triangle" are accepted, as officially, for a
-  tetrahedron and a triangle: one word before the shape, if it is no other shape and no negation.
+- zebra_puzzle: one word or number (`3` is `three`, "action" is "action movies", "position 3" is 3); with
+  several questions (a comma in the ground truth) the formula of v3.
+- spatial: one number or phrase; "two tetrahedra" and "equilateral triangle" are accepted, as officially, for
+  a tetrahedron and a triangle: one word before the shape, if it is no other shape and no negation.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
 """LiveBench's data-analysis tasks: cta, tablejoin, tablereformat.
 
 What is decided here:
-- cta (column type annotation): the name of one class, letter case, spaces and underscores aside. The prompt asks for
-  nothing but the name, so an answer without any mark is the last line that says something; prose is no class.
-- tablejoin: a mapping of column names. F1 over pairs: a pair that the ground truth hasn't, or with another partner, is
-  a false positive, a column without its right partner a false negative (the official counts). A key given twice makes
-  the answer unreadable; names are compared as written, because they were to be copied. The score is not rounded: the
-  official two places turn 0.996 into full marks.
-- tablereformat: a whole table, compared by `table_structure` in the format that the question names as its target, else
-  in that of the ground truth.
+- cta (column type annotation): the name of one class, letter case, spaces and underscores aside. The prompt
+  asks for nothing but the name, so an answer without any mark is the last line that says something; prose is
+  no class.
+- tablejoin: a mapping of column names. F1 over pairs: a pair that the ground truth hasn't, or with another
+  partner, is a false positive, a column without its right partner a false negative (the official counts). A
+  key given twice makes the answer unreadable; names are compared as written, because they were to be copied.
+  The score is not rounded: the official two places turn 0.996 into full marks.
+- tablereformat: a whole table, compared by `table_structure` in the format that the question names as its
+  target, else in that of the ground truth.
 """
 
 from __future__ import annotations
