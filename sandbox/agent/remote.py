@@ -68,6 +68,8 @@ class Link:
         self._planned: list[str] = []
         self._ready: dict[str, list[Any]] = {}
         self._underway: list[str] = []
+        self._entry = ""
+        self._target: dict[str, Any] | None = None
 
     # Requests -----------------------------------------------------------------------------------------------
 
@@ -152,8 +154,9 @@ class Link:
 
     # Calls that are known before they are made --------------------------------------------------------------
 
-    def expect(self, calls: list[tuple[tuple[Any, ...], dict[str, Any]]], seed: str) -> None:
-        """Calls that the tests are going to make, in their order: sent ahead, in waves, each in random order."""
+    def expect(self, entry: str, calls: list[tuple[tuple[Any, ...], dict[str, Any]]], seed: str) -> None:
+        """Calls of `entry` that the tests are going to make: sent ahead, in waves, each in random order."""
+        self._entry = entry
         planned = [values.dumps([values.encode(list(args)), {k: values.encode(v) for k, v in kwargs.items()}])
                    for args, kwargs in calls]  # fmt: skip
         shuffler = random.Random(seed)
@@ -172,6 +175,12 @@ class Link:
         """The reply to a call that was planned, else None."""
         key = values.dumps([frame["a"], frame["k"]])
         target = frame["t"]
+        if self._target is None and (
+            target.get("p") == self._entry or ("h" in target and "." in self._entry)
+        ):
+            self._target = target
+        if target != self._target:
+            return None
         while True:
             found = self._ready.get(key)
             if found:

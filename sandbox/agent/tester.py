@@ -1,11 +1,11 @@
 """The trusted process that runs a task's tests against a policy's program in another process.
 
 What is decided here: the verdict on assert-style tests, and where each name that the tests use comes from. In this
-order: what the tests define themselves; Python's built-ins; the task's preamble; helpers that the task's prompt or
-reference defines (`options.helpers`); well-known modules and their names; and only then the program under test, whose
-names are stand-ins (`remote.py`). So a program can't replace `abs`, a helper of the tests, or the test runner.
-Names that nothing trusted defines, although only the entry point is the program's to define, are reported
-(`missing_helper:…`): such a row can't be judged.
+order: what the tests define themselves (the host has put helpers of the task in front of them); Python's built-ins; the
+task's preamble; well-known modules and their names; and only then the program under test, whose names are stand-ins
+(`remote.py`). So a program can't replace `abs`, a helper of the tests, or the test runner. A name that nothing trusted
+defines, although only the entry point is the program's to define, is reported (`missing_helper`): such a row can't be
+judged.
 
 `program.framework`: `script` runs the tests as `python tests.py` would, and then whatever unittest or pytest-style
 tests they define but didn't run; `check` calls `check(entry_point)` after that; `pytest` and `unittest` collect and
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import copy
 import importlib
 import socket
 import sys
@@ -183,13 +184,11 @@ class Suite:
             if name not in names and not hasattr(builtins, name) and name not in solution.__dict__
         ]
         if missing:
-            self._help(missing, names, roots)
+            self._help(missing, names)
         still = [name for name in missing if name not in names]
         for name in still:
             if roots and not used.star and not self._options.get("open_names"):
-                raise Verdict(
-                    "runtime_error", f"nothing trusted defines {name}", f"missing_helper:{name}"[:80]
-                )
+                raise Verdict("runtime_error", f"nothing trusted defines {name}", "missing_helper")
             if name in self._known:
                 self._stand_in(name, solution.__dict__)
                 names[name] = solution.__dict__[name]
@@ -215,12 +214,7 @@ class Suite:
         else:
             into[name] = Handle(self.link, {"p": name})
 
-    def _help(self, missing: list[str], names: dict[str, Any], roots: set[str]) -> None:
-        helpers = self._options.get("helpers") or ()
-        for source in (helpers,) if isinstance(helpers, str) else helpers:
-            wanted = [name for name in missing if name not in names]
-            if wanted:
-                self._trust(definitions(source, set(wanted), roots), names, "a helper of the task")
+    def _help(self, missing: list[str], names: dict[str, Any]) -> None:
         for name in missing:
             if name in names:
                 continue
@@ -255,7 +249,11 @@ class Suite:
         tree = self._tree
         asserts = Asserts(tree, self._entries)
         if asserts.calls:
-            self.link.expect(asserts.calls, self._program["tests"])
+            self.link.expect(self._entries[0] if self._entries else "", asserts.calls, self._program["tests"])
+        helpers = {name for name in self._options.get("helpers") or () if self._known.get(name) == "f"}
+        if helpers:
+            tree = agreeing(tree, helpers)
+            names["__agreeing__"] = self._agreeing
         tally = [0, 0]
         if self._options.get("every_assert"):
             tree = every_assert(tree)
@@ -280,6 +278,18 @@ class Suite:
         if any(tally):
             return tally[0], tally[1], "" if not tally[1] else f"{tally[1]} of {sum(tally)} assertions failed"
         return max(1, asserts.total), 0, ""
+
+    def _agreeing(self, name: str, function: Any) -> Any:
+        """A helper of the task that the program defines again: it has to do the same there, as far as tests use it."""
+
+        def both(*args: Any, **kwargs: Any) -> Any:
+            theirs = self.link.call({"p": name}, copy.deepcopy(args), copy.deepcopy(kwargs))
+            ours = function(*args, **kwargs)
+            if not values.plain_equal(ours, theirs, 1e-6):
+                raise AssertionError(f"the program changed {name}")
+            return ours
+
+        return both
 
     def _unittest_main(self, *args: Any, **kwargs: Any) -> None:
         self._ran_main = True
@@ -412,6 +422,21 @@ def every_assert(tree: ast.Module) -> ast.Module:
     return ast.fix_missing_locations(Wrap().visit(tree))
 
 
+def agreeing(tree: ast.Module, helpers: set[str]) -> ast.Module:
+    """The tests with each of these helpers wrapped where it was defined."""
+    body: list[ast.stmt] = []
+    for node in tree.body:
+        body.append(node)
+        if isinstance(node, ast.FunctionDef) and node.name in helpers:
+            call = ast.Call(
+                ast.Name("__agreeing__", ast.Load()),
+                [ast.Constant(node.name), ast.Name(node.name, ast.Load())],
+                [],
+            )
+            body.append(ast.copy_location(ast.Assign([ast.Name(node.name, ast.Store())], call), node))
+    return ast.fix_missing_locations(ast.Module(body, tree.type_ignores))
+
+
 def evaluate(entry: str, names: dict[str, Any]) -> Any:
     """What `f`, `Solution.f` or `Solution().f` stands for."""
     first, *rest = entry.split(".")
@@ -421,34 +446,6 @@ def evaluate(entry: str, names: dict[str, Any]) -> Any:
         value = getattr(value, part.removesuffix("()"))
         value = value() if part.endswith("()") else value
     return value
-
-
-def definitions(source: str, wanted: set[str], roots: set[str]) -> str:
-    """The imports, constants and definitions of `source`, without the names that are the program's to define.
-
-    "" if it doesn't parse or defines none of the wanted names.
-    """
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ""
-    kept: list[ast.stmt] = []
-    found = False
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            if node.name in roots:
-                continue
-            found = found or node.name in wanted
-            kept.append(node)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            kept.append(node)
-        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            defined = {target.id for target in targets if isinstance(target, ast.Name)}
-            if defined & wanted:
-                found = True
-                kept.append(node)
-    return ast.unparse(ast.Module(kept, [])) if found else ""
 
 
 def describe(error: BaseException) -> str:

@@ -184,8 +184,7 @@ PASSES = {
     ),
     "helper from the preamble": Case("def f(x): return x", "assert helper(f(2)) == 4", "f", "def helper(x): return x * 2"),
     "helper from the prompt": Case(
-        "def f(x): return x\ndef helper(x): return 0", CHECK + "assert helper(candidate(2)) == 4\ncheck(f)", "f",
-        options={"helpers": ["import math\nK = 2\ndef helper(x):\n    return x * 2\n\ndef f(x):\n    pass\n"]},
+        "def f(x): return x\ndef helper(x): return 0", "def helper(x): return x * 2\n" + CHECK + "assert helper(candidate(2)) == 4\ncheck(f)",
     ),
     "pytest": Case(
         STACK,
@@ -279,8 +278,8 @@ FAILS = {
     "replaces a built-in": (Case("abs = lambda x: 0\ndef f(x): return 9", "assert abs(f(1) - 1) < 1e-6"), "tests_failed", ""),
     "replaces the check": (Case("def check(c): pass\ndef f(x): return x", TESTED + "check(f)"), "tests_failed", ""),
     "replaces a helper of the prompt": (
-        Case("def f(x): return 0\ndef helper(x): return 4", CHECK + "assert helper(candidate(2)) == 4\ncheck(f)", "f",
-             options={"helpers": ["def helper(x): return x * 2"]}),
+        Case("def f(x): return 0\ndef helper(x): return 4",
+             "def helper(x): return x * 2\n" + CHECK + "assert helper(candidate(2)) == 4\ncheck(f)"),
         "tests_failed", "",
     ),
     "replaces a module": (
@@ -292,7 +291,7 @@ FAILS = {
     "raises on import": (Case("1 / 0", TESTED + "check(f)"), "runtime_error", ""),
     "a helper that nothing defines": (
         Case("def f(x): return x\ndef helper(x): return 4", CHECK + "assert helper(candidate(2)) == 4\ncheck(f)"),
-        "runtime_error", "missing_helper:helper",
+        "runtime_error", "missing_helper",
     ),
     "no test at all": (Case("def f(x): return x", "import pytest\nfrom solution import f", framework="pytest"), "tests_failed", ""),
     "tests that call nothing": (Case("def f(x): return x", "assert True"), "runtime_error", "tests_call_nothing"),

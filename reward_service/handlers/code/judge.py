@@ -1,0 +1,428 @@
+"""Code: the response's program passes the row's tests.
+
+What is decided here: what is run, and when it is enough.
+- The program is chosen by one rule (`_program.py`), the tests are read as data (`gold.py`).
+- Expected values stay here. Inputs and arguments go to the sandbox, outputs and values come back and are compared in
+  this process (`_compare_output.py`, `_values.plain_equal`). Test code runs in the sandbox's trusted tester process.
+- Tests go out in waves of 1, 4, 16, … and end with the first that fails; `extra_info.scoring: "fraction"` runs all of
+  them and scores the share that passed. `detail` always has the share so far.
+- Returned values: exact, but an expected float allows 1e-6 (`extra_info.float_tolerance`), a tuple is a list, keys of
+  expected objects are text as in JSON, and `wrapped` outputs (see `gold.py`) are read the same way in all tests.
+- Which names the program has to define, and where all others come from, is decided in `tests_source.py`.
+guru: the blocks of the response are joined, as published; yes and no in any letter case.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reward_service.handlers._compare_output import CHECKERS
+from reward_service.handlers._program import Program as Chosen
+from reward_service.handlers._program import canonical, extract, parse, undefined
+from reward_service.handlers._values import (
+    Decoder,
+    Opaque,
+    ValueRefused,
+    encode,
+    plain_equal,
+)
+from reward_service.handlers._values import (
+    parse as parse_value,
+)
+from reward_service.handlers.code import tests_source
+from reward_service.handlers.code.gold import BadGold, Calls, Stdio, Tests, read
+from reward_service.handlers.code.sources import READS, SOURCES
+from reward_service.registry import handler
+from reward_service.runs import Program, Run, RunLimits, RunResult, RunStatus, Style, Work
+from reward_service.types import (
+    Domain,
+    Item,
+    Limits,
+    Outcome,
+    Profile,
+    Reason,
+    malformed,
+    reject,
+    scored,
+)
+
+MAX_WAVE = 256
+TOLERANCE = 1e-6
+REASONS = {
+    RunStatus.TESTS_FAILED: Reason.TESTS_FAILED,
+    RunStatus.COMPILE_ERROR: Reason.COMPILE_ERROR,
+    RunStatus.RUNTIME_ERROR: Reason.RUNTIME_ERROR,
+    RunStatus.TIME_LIMIT: Reason.TIME_LIMIT,
+    RunStatus.MEMORY_LIMIT: Reason.MEMORY_LIMIT,
+    RunStatus.OUTPUT_LIMIT: Reason.OUTPUT_LIMIT,
+}
+BAD_ROW = ("missing_helper", "malformed_tests", "tests_call_nothing")
+"""Flags of the tester that accuse the row, not the response."""
+
+
+def judge(item: Item, notes: Any, results: Sequence[RunResult]) -> Outcome | Work:
+    """Decide on the results of a wave, or ask for the next one."""
+    if notes["kind"] == "tests":
+        return _judge_tests(item, notes, results[0])
+    return _judge_wave(item, notes, results)
+
+
+@handler(
+    "code",
+    version="1",
+    domain=Domain.CODE,
+    sources=SOURCES,
+    reads=READS,
+    limits=Limits(cpu_seconds=10.0, wall_seconds=60.0, memory_bytes=2 << 30),
+    judge=judge,
+)
+def plan(item: Item) -> Outcome | Work:
+    """The last program in the response that defines what the tests call passes all tests, run in a sandbox."""
+    extra = item.extra_info
+    try:
+        gold = read(item.ground_truth, extra)
+    except BadGold as error:
+        return malformed(str(error))
+    scoring = extra.get("scoring", "binary")
+    if scoring not in ("binary", "fraction"):
+        return malformed('extra_info.scoring is "binary" or "fraction"')
+    if extra.get("checker") not in (None, *CHECKERS):
+        return malformed(f"extra_info.checker is one of {', '.join(sorted(CHECKERS))}")
+    language = None
+    if isinstance(extra.get("language"), str):
+        language = canonical(extra["language"])
+        if language is None:
+            return malformed("extra_info.language is a language that no sandbox here runs")
+    if isinstance(gold, Stdio):
+        chosen = _choose(item, language, ())
+        return _plan_stdio(item, gold, chosen) if chosen else _no_program(item)
+    if language not in (None, "python"):
+        return malformed("tests that call functions are Python's")
+    if isinstance(gold, Calls):
+        chosen = _choose(item, "python", (gold.name,)) or None
+        if chosen is not None and not chosen.fits:
+            chosen = _choose(item, "python", (f"Solution.{gold.name}",))
+        return _plan_calls(item, gold, chosen) if chosen else _no_program(item)
+    return _plan_tests(item, gold)
+
+
+def _choose(item: Item, language: str | None, names: tuple[str, ...]) -> Chosen | None:
+    if item.profile is Profile.GURU:
+        return _published(item.response, language or "python")
+    return extract(item.response, language, names)
+
+
+_PUBLISHED_BLOCK = re.compile(r"```\w+\n(.*?)\n```", re.DOTALL)
+
+
+def _published(response: str, language: str) -> Chosen | None:
+    """Reasoning360's rule: all blocks with a language after the first `</think>`, joined."""
+    _, closed, rest = response.partition("</think>")
+    found = _PUBLISHED_BLOCK.findall((rest if closed else response)[-(1 << 18) :])
+    return Chosen("\n".join(found), language, True) if found else None
+
+
+def _no_program(item: Item) -> Outcome:
+    return reject(Reason.NO_ANSWER, message="no complete fenced block of the asked language")
+
+
+def _limits(extra: Mapping[str, Any]) -> RunLimits:
+    seconds, memory = extra.get("time_limit"), extra.get("memory_limit_mb")
+    limits: dict[str, Any] = {}
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0:
+        limits["cpu_seconds"] = min(60.0, max(0.5, float(seconds)))
+    if isinstance(memory, int | float) and not isinstance(memory, bool) and memory > 0:
+        limits["memory_bytes"] = int(min(4096, max(64, memory))) << 20
+    return RunLimits(**limits)
+
+
+# stdin and stdout, and calls: waves ---------------------------------------------------------------------------------
+
+
+def _plan_stdio(item: Item, gold: Stdio, chosen: Chosen) -> Work:
+    checker = "guru" if item.profile is Profile.GURU else "lines"
+    notes = {
+        "kind": "stdio",
+        "checker": item.extra_info.get("checker") or checker,
+        "inputs": list(gold.inputs),
+        "outputs": list(gold.outputs),
+        "order": list(range(len(gold.inputs))),
+    }
+    program = Program(chosen.language, chosen.source, Style.STDIO, limits=_limits(item.extra_info))
+    return _first_wave(item, notes, program)
+
+
+def _plan_calls(item: Item, gold: Calls, chosen: Chosen) -> Outcome | Work:
+    extra = item.extra_info
+    tolerance = extra.get("float_tolerance", TOLERANCE)
+    if not isinstance(tolerance, int | float) or isinstance(tolerance, bool) or not 0 <= tolerance <= 1:
+        return malformed("extra_info.float_tolerance is a number from 0 to 1")
+    try:
+        inputs = [{"a": [encode(argument) for argument in arguments]} for arguments in gold.inputs]
+    except ValueRefused as error:
+        return malformed(f"a test's arguments are too large: {error}")
+    order = list(range(len(inputs)))
+    # Which call is which test must not be known to the program; the order can't be guessed and is always the same.
+    seed = hashlib.sha256(
+        f"{gold.name}\0{gold.inputs!r}\0{gold.outputs!r}".encode("utf-8", "replace")
+    ).digest()
+    random.Random(seed).shuffle(order)  # noqa: S311
+    notes = {
+        "kind": "calls",
+        "tolerance": float(tolerance),
+        "in_place": bool(extra.get("in_place")),
+        "readings": ["as it is", "in a list"] if gold.wrapped else ["as it is"],
+        "inputs": inputs,
+        "outputs": list(gold.outputs),
+        "order": order,
+    }
+    program = Program(
+        "python", chosen.source, Style.FUNCTION, _preamble(extra), gold.name, limits=_limits(extra),
+        options=_conveniences(chosen, True),
+    )  # fmt: skip
+    return _first_wave(item, notes, program)
+
+
+def _first_wave(item: Item, notes: dict[str, Any], program: Program) -> Work:
+    fraction = item.extra_info.get("scoring") == "fraction"
+    notes |= {"at": 0, "wave": 1, "passed": 0, "fraction": fraction, "flags": [], "program": _plain(program)}
+    return _next_wave(notes, program)
+
+
+def _next_wave(notes: dict[str, Any], program: Program) -> Work:
+    places = notes["order"][notes["at"] : notes["at"] + notes["wave"]]
+    if notes["kind"] == "stdio":
+        runs = tuple(Run(stdin=notes["inputs"][place]) for place in places)
+    else:
+        runs = tuple(Run(arguments=notes["inputs"][place]) for place in places)
+    return Work(program, runs, notes, stop_early=not notes["fraction"])
+
+
+def _judge_wave(item: Item, notes: dict[str, Any], results: Sequence[RunResult]) -> Outcome | Work:
+    total = len(notes["order"])
+    flags = list(notes["flags"])
+    worst: Reason | None = None
+    trace: dict[str, Any] = {}
+    failed_at = None
+    for offset, result in enumerate(results):
+        place = notes["order"][notes["at"] + offset]
+        flags += [flag for flag in result.flags if flag not in flags]
+        if result.status is not RunStatus.OK:
+            reason: Reason | None = REASONS[result.status]
+        elif _right(notes, place, result):
+            reason = None
+        else:
+            reason = Reason.TESTS_FAILED
+        if reason is None:
+            notes["passed"] += 1
+            continue
+        worst = worst or reason
+        failed_at = place if failed_at is None else failed_at
+        if item.explain and not trace:
+            trace = _trace(notes, place, result)
+        if not notes["fraction"]:
+            break
+        if reason is Reason.COMPILE_ERROR:
+            break
+    notes["at"] += len(results)
+    notes["flags"] = flags
+    if notes.get("worst"):
+        worst = Reason(notes["worst"])
+        failed_at = notes["failed_at"]
+        trace = notes["trace"]
+    over = bool(worst) and (not notes["fraction"] or worst is Reason.COMPILE_ERROR)
+    if not over and notes["at"] < total and results:
+        if worst:
+            notes |= {"worst": worst.value, "failed_at": failed_at, "trace": trace}
+        notes["wave"] = min(MAX_WAVE, notes["wave"] * 4)
+        return _next_wave(notes, _program(notes["program"]))
+    detail = {"passed": notes["passed"], "tests": total, "fraction": notes["passed"] / total}
+    if failed_at is not None:
+        detail["failed_test"] = failed_at
+    source = notes["program"]["source"]
+    if notes["passed"] == total:
+        return scored(1.0, Reason.TESTS_PASSED, source, flags=flags, **detail)
+    score = notes["passed"] / total if notes["fraction"] else 0.0
+    return scored(score, worst or Reason.TESTS_FAILED, source, flags=flags, trace=trace, **detail)
+
+
+def _right(notes: dict[str, Any], place: int, result: RunResult) -> bool:
+    expected = notes["outputs"][place]
+    if notes["kind"] == "stdio":
+        return CHECKERS[notes["checker"]](notes["inputs"][place], expected, result.stdout)
+    got = _returned(notes, result)
+    fitting = [
+        reading
+        for reading in notes["readings"]
+        if _equal(expected if reading == "as it is" else expected[0], got, notes["tolerance"])
+    ]
+    if fitting:
+        notes["readings"] = fitting  # the outputs of one row are all meant the same way
+    return bool(fitting)
+
+
+def _returned(notes: dict[str, Any], result: RunResult) -> Any:
+    try:
+        frame = parse_value(result.value or "")
+        if type(frame) is not dict:
+            return Opaque(0, "malformed")
+        decoder = Decoder(frame.get("o"))
+        got = decoder.decode(frame.get("v"))
+        if got is None and notes["in_place"] and type(frame.get("m")) is list and frame["m"]:
+            return decoder.decode(frame["m"][0])
+        return got
+    except ValueRefused:
+        return Opaque(0, "refused")
+
+
+def _equal(expected: Any, got: Any, tolerance: float) -> bool:
+    return plain_equal(expected, got, tolerance) or (
+        _has_object(expected) and plain_equal(expected, text_keys(got), tolerance)
+    )
+
+
+def _has_object(value: Any) -> bool:
+    pending = [value]
+    while pending:
+        top = pending.pop()
+        if isinstance(top, dict):
+            return True
+        if isinstance(top, list):
+            pending.extend(top)
+    return False
+
+
+def text_keys(value: Any) -> Any:
+    """The value with its dicts' keys as JSON writes them: what an expected object looked like before it was stored."""
+    if type(value) is dict:
+        keys = [_key(key) for key in value]
+        if len(set(keys)) == len(keys):
+            return {key: text_keys(item) for key, item in zip(keys, value.values(), strict=True)}
+        return value
+    if type(value) in (list, tuple):
+        return [text_keys(item) for item in value]
+    return value
+
+
+def _key(key: Any) -> Any:
+    if type(key) is bool:
+        return "true" if key else "false"
+    if key is None:
+        return "null"
+    if type(key) is int and abs(key) < 10**4_000:
+        return str(key)
+    return repr(key) if type(key) is float else key
+
+
+def _trace(notes: dict[str, Any], place: int, result: RunResult) -> dict[str, Any]:
+    return {
+        "test": place,
+        "input": notes["inputs"][place],
+        "expected": notes["outputs"][place],
+        "stdout": result.stdout[-2_000:],
+        "value": (result.value or "")[:2_000],
+        "message": result.message,
+        "stderr": result.stderr,
+    }
+
+
+# Test code ----------------------------------------------------------------------------------------------------------
+
+
+def _plan_tests(item: Item, gold: Tests) -> Outcome | Work:
+    extra = item.extra_info
+    preamble = _preamble(extra)
+    needs = tests_source.analyse(gold.source, preamble, extra, gold.entry_point)
+    if needs is None:
+        return malformed("the test code does not parse")
+    chosen = _choose(item, "python", needs.roots)
+    if chosen is None:
+        return _no_program(item)
+    options: dict[str, Any] = _conveniences(
+        chosen, "Solution" in {root.partition(".")[0] for root in needs.roots}
+    )
+    if needs.helpers:
+        options["helpers"] = sorted(tests_source.defined(needs.helpers))
+    if extra.get("in_place"):
+        options["in_place"] = True
+    fraction = extra.get("scoring") == "fraction"
+    if fraction:
+        options["every_assert"] = True
+    program = Program(
+        "python", chosen.source, Style.ASSERT, preamble, needs.entry_point,
+        "\n\n".join(part for part in (needs.helpers, gold.source) if part), gold.framework,
+        limits=_limits(extra), options=options,
+    )  # fmt: skip
+    return Work(
+        program, (Run(),), {"kind": "tests", "source": chosen.source, "fraction": fraction, "total": 0}
+    )
+
+
+def _judge_tests(item: Item, notes: dict[str, Any], result: RunResult) -> Outcome:
+    bad = next((flag for flag in result.flags if flag in BAD_ROW), None)
+    if bad is not None:
+        return malformed(f"the row's tests can't be used ({bad}): {result.message[:200]}")
+    passed, tests = _counts(result)
+    share = passed / tests if tests else float(result.status is RunStatus.OK)
+    trace = {"message": result.message, "stderr": result.stderr} if item.explain else {}
+    detail: dict[str, Any] = {"passed": passed, "tests": tests, "fraction": share}
+    if result.status is RunStatus.OK:
+        return scored(1.0, Reason.TESTS_PASSED, notes["source"], flags=result.flags, trace=trace, **detail)
+    if result.message and result.status in (RunStatus.COMPILE_ERROR, RunStatus.TESTS_FAILED):
+        detail["message"] = result.message[:500]
+    score = share if notes["fraction"] and result.status is RunStatus.TESTS_FAILED and share < 1 else 0.0
+    return scored(score, REASONS[result.status], notes["source"], flags=result.flags, trace=trace, **detail)
+
+
+def _counts(result: RunResult) -> tuple[int, int]:
+    """How many tests passed, and of how many: the tester's counts, which come as JSON in `value`."""
+    try:
+        counts = parse_value(result.value or "")
+    except ValueRefused:
+        return 0, 0
+    passed, failed = (counts.get(name) if type(counts) is dict else None for name in ("passed", "failed"))
+    if not isinstance(passed, int) or not isinstance(failed, int) or passed < 0 or failed < 0:
+        return 0, 0
+    return passed, passed + failed
+
+
+# Programs as notes --------------------------------------------------------------------------------------------------
+
+
+def _preamble(extra: Mapping[str, Any]) -> str:
+    prefix = extra.get("prefix")
+    parts = [tests_source.imports(extra), prefix if isinstance(prefix, str) else ""]
+    return "\n".join(part for part in parts if part.strip())
+
+
+def _conveniences(chosen: Chosen, granted: bool) -> dict[str, Any]:
+    """Names that LeetCode, APPS and LiveCodeBench have imported for every solution, as far as this one uses them."""
+    tree = parse(chosen.source) if granted else None
+    found = tests_source.conveniences(sorted(undefined(tree))) if tree is not None else {}
+    return {"imports": found} if found else {}
+
+
+def _plain(program: Program) -> dict[str, Any]:
+    limits = program.limits
+    return {
+        "language": program.language,
+        "source": program.source,
+        "style": program.style.value,
+        "preamble": program.preamble,
+        "entry_point": program.entry_point,
+        "options": dict(program.options),
+        "cpu_seconds": limits.cpu_seconds,
+        "memory_bytes": limits.memory_bytes,
+    }
+
+
+def _program(plain: dict[str, Any]) -> Program:
+    limits = RunLimits(cpu_seconds=plain["cpu_seconds"], memory_bytes=plain["memory_bytes"])
+    return Program(
+        plain["language"], plain["source"], Style(plain["style"]), plain["preamble"], plain["entry_point"],
+        limits=limits, options=plain["options"],
+    )  # fmt: skip
