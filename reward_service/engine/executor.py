@@ -30,7 +30,7 @@ MAX_ROUNDS = 64
 """Rounds of work for one item: a handler that asks for more has a defect."""
 NO_SANDBOX = (
     "this service has no sandbox, and untrusted code never runs without one: "
-    "install Docker (then `reward-service sandbox build`) or bubblewrap, and restart it; see `reward-service doctor`"
+    "install Docker (then `reward-service sandbox build`) or bubblewrap, and restart it; `reward-service sandbox status` says what is missing"
 )
 
 
