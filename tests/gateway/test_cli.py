@@ -142,7 +142,10 @@ def test_guru_profile(tmp_path: Path) -> None:
 def start_and_signal(arguments: list[object], partial: Path, size: int, number: signal.Signals) -> int | None:
     """Start a run, signal it once its output has `size` bytes, and give its exit code."""
     process = subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*COMMAND, *map(str, arguments)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     until = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < until:
@@ -150,7 +153,17 @@ def start_and_signal(arguments: list[object], partial: Path, size: int, number: 
             process.send_signal(number)
             break
         time.sleep(0.002)
-    return process.wait(timeout=60)
+    code = process.wait(timeout=60)
+    assert_no_process_left(process.pid)
+    return code
+
+
+def assert_no_process_left(session: int) -> None:
+    """The checking processes end when their supervisor does, however it ends."""
+    until = time.monotonic() + 5
+    while in_session(session) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert in_session(session) == []
 
 
 @pytest.mark.fault
@@ -195,10 +208,7 @@ def test_ctrl_c_keeps_what_is_written_and_leaves_no_process(tmp_path: Path) -> N
     assert "interrupted; " in said and "goes on from there" in said and "Traceback" not in said
     rows = partial.read_bytes().count(b"\n")
     assert 0 < rows < 12_000
-    until = time.monotonic() + 5
-    while in_session(process.pid) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert in_session(process.pid) == []
+    assert_no_process_left(process.pid)
     done = call("score", source, "-o", out)
     assert f"({rows:,} were there already)" in done.stdout
 

@@ -235,8 +235,8 @@ def test_parquet_keeps_the_types_of_its_own_columns(tmp_path: Path) -> None:
 
 def test_json_columns_in_parquet(tmp_path: Path) -> None:
     rows = [
-        row(1, mixed="text", nested={"a": [1]}, number=1, none=None, big=2**60, huge=2**70),
-        row(2, mixed=[1], nested=None, number=0.5, none=None, big=1, huge=1),
+        row(1, mixed="text", nested={"a": [1]}, number=1, none=None, big=2**60, huge=2**70, fine=2**60),
+        row(2, mixed=[1], nested=None, number=0.5, none=None, big=1, huge=1, fine=0.5),
         row(4, late=True),
     ]
     run(Job(write(tmp_path / "in.jsonl", rows), tmp_path / "out.parquet"))
@@ -247,6 +247,7 @@ def test_json_columns_in_parquet(tmp_path: Path) -> None:
     assert columns["none"] == [None, None, None]
     assert columns["big"] == [2**60, 1, None]
     assert columns["huge"] == [str(2**70), "1", None]
+    assert columns["fine"] == [str(2**60), "0.5", None]  # as a float it would be another number
     assert columns["late"] == [None, None, True]
 
 
@@ -265,6 +266,8 @@ def test_refusals(tmp_path: Path) -> None:
     good = write(tmp_path / "in.jsonl", [row(1)])
     taken = write(tmp_path / "taken.jsonl", [row(1, outcome=0.5)])
     table = write(tmp_path / "taken.parquet", [row(1, outcome=0.5)])
+    empty = tmp_path / "empty.parquet"
+    pq.write_table(pa.table({"outcome": pa.array([], pa.string())}), empty)
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 and no more")
     out = tmp_path / "out.jsonl"
     for job, words in (
@@ -275,12 +278,13 @@ def test_refusals(tmp_path: Path) -> None:
         (Job(good, tmp_path / "no" / "out.jsonl"), "no such directory"),
         (Job(taken, out), "--column"),
         (Job(table, out), "--column"),
+        (Job(empty, tmp_path / "out.parquet"), "--column"),
         (Job(tmp_path / "broken.parquet", out), "not a readable Parquet"),
     ):
         with pytest.raises(Refused, match=words):
             run(job)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("broken.parquet", "in.jsonl", "taken.jsonl", "taken.parquet")
+        *("broken.parquet", "empty.parquet", "in.jsonl", "taken.jsonl", "taken.parquet")
     ]
 
 
@@ -459,6 +463,46 @@ def test_progress_ends_at_the_total(tmp_path: Path) -> None:
         run(Job(source, tmp_path / "out.jsonl", overwrite=True), watch=seen.append)
         assert seen[-1].rows == 3_000 and seen[-1].done == seen[-1].total
         assert [one.rows for one in seen] == sorted(one.rows for one in seen)
+
+
+class Slow(Judge):
+    """Counts how many rows are with it at once."""
+
+    rows = most = 0
+
+    async def score(self, items: Sequence[ItemIn]) -> Sequence[Mapping[str, Any]]:
+        self.rows += len(items)
+        self.most = max(self.most, self.rows)
+        await asyncio.sleep(0.001)
+        self.rows -= len(items)
+        return await super().score(items)
+
+
+@pytest.mark.parametrize(("bound", "value"), [("IN_FLIGHT_ROWS", 60), ("IN_FLIGHT_BYTES", 6_000)])
+def test_what_is_under_way_is_bounded(
+    tmp_path: Path, bound: str, value: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"reward_service.bulk.{bound}", value)
+    judge = Slow()
+    source = write(tmp_path / "in.jsonl", [row(number, pad="x" * 30) for number in range(1_000)])
+    run(Job(source, tmp_path / "out.jsonl", batch=10), judge)
+    assert 20 <= judge.most <= 70
+    assert len(judge.asked) == 1_000
+
+
+def test_frames_are_as_large_as_they_should_be(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", padded(6_000))
+    for kind, to in (("gzip", "jsonl.gz"), ("zstd", "jsonl.zst")):
+        run(Job(source, tmp_path / f"out.{to}"))
+        sizes = [0]
+        with (tmp_path / f"out.{to}").open("rb") as file:
+            for piece, end in dumps.frames(file, kind):
+                sizes[-1] += len(piece)
+                if end is not None:
+                    sizes.append(0)
+        *full, last, rest = sizes
+        assert len(full) >= 3 and rest == 0 and last > 0
+        assert all(dumps.FRAME_BYTES <= size < dumps.FRAME_BYTES + 5_000 for size in full)
 
 
 # The splice
