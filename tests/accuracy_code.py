@@ -79,6 +79,11 @@ def samples(name: str) -> Iterator[Sample]:
             row = json.loads(line)
             extra = {"question": row["question"], "time_limit": 2, **row["gold_meta"]}
             forms = [("as it is", row["gold"])]
+            extras = {}
+            if name == "cruxeval_o":
+                forms.append(("functional", json.dumps({"functional": row["gold_meta"]["code"]})))
+                prompt = f"{row['gold_meta']['code']}\nassert f({row['gold_meta']['input']}) == ??"
+                extras["functional"] = {"question": prompt}
             if name.startswith("code_"):
                 functional = json.loads(row["gold"])["functional"]
                 calls = outside(functional)
@@ -92,7 +97,7 @@ def samples(name: str) -> Iterator[Sample]:
                     continue
                 for form, gold in forms:
                     yield Sample(
-                        form, row["id"], sample["variant"], row["data_source"], sample["response"], gold, extra,
+                        form, row["id"], sample["variant"], row["data_source"], sample["response"], gold, extras.get(form, extra),
                         sample["intended"],
                     )  # fmt: skip
 

@@ -601,6 +601,25 @@ def dumps(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
+def as_json(value: Any) -> Any:
+    """A decoded value as it would look after being stored as JSON: tuples are lists, keys of dicts are text."""
+    kind = type(value)
+    if kind is dict:
+        keys = [_json_key(key) for key in value]
+        if len(set(keys)) == len(keys):
+            return {key: as_json(item) for key, item in zip(keys, value.values(), strict=True)}
+        return value
+    return [as_json(item) for item in value] if kind is list or kind is tuple else value
+
+
+def _json_key(key: Any) -> Any:
+    if key is None or type(key) is bool:
+        return {None: "null", True: "true", False: "false"}[key]
+    if type(key) is int and key.bit_length() < 4 * MAX_DECIMAL_DIGITS // 2:
+        return str(key)
+    return repr(key) if type(key) is float else key
+
+
 def plain_equal(expected: Any, got: Any, tolerance: float = 0.0, *, sequences_alike: bool = True) -> bool:
     """Is a decoded value what was expected? Iterative, and `==` is only used between exact scalar types.
 

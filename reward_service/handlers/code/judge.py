@@ -27,12 +27,11 @@ from reward_service.handlers._values import (
     Decoder,
     Opaque,
     ValueRefused,
+    as_json,
     encode,
     plain_equal,
 )
-from reward_service.handlers._values import (
-    parse as parse_value,
-)
+from reward_service.handlers._values import parse as parse_value
 from reward_service.handlers.code import tests_source
 from reward_service.handlers.code.gold import BadGold, Calls, Stdio, Tests, read
 from reward_service.handlers.code.sources import READS, SOURCES
@@ -281,7 +280,7 @@ def _returned(notes: dict[str, Any], result: RunResult) -> Any:
 
 def _equal(expected: Any, got: Any, tolerance: float) -> bool:
     return plain_equal(expected, got, tolerance) or (
-        _has_object(expected) and plain_equal(expected, text_keys(got), tolerance)
+        _has_object(expected) and plain_equal(expected, as_json(got), tolerance)
     )
 
 
@@ -294,28 +293,6 @@ def _has_object(value: Any) -> bool:
         if isinstance(top, list):
             pending.extend(top)
     return False
-
-
-def text_keys(value: Any) -> Any:
-    """The value with its dicts' keys as JSON writes them: what an expected object looked like before it was stored."""
-    if type(value) is dict:
-        keys = [_key(key) for key in value]
-        if len(set(keys)) == len(keys):
-            return {key: text_keys(item) for key, item in zip(keys, value.values(), strict=True)}
-        return value
-    if type(value) in (list, tuple):
-        return [text_keys(item) for item in value]
-    return value
-
-
-def _key(key: Any) -> Any:
-    if type(key) is bool:
-        return "true" if key else "false"
-    if key is None:
-        return "null"
-    if type(key) is int and abs(key) < 10**4_000:
-        return str(key)
-    return repr(key) if type(key) is float else key
 
 
 def _trace(notes: dict[str, Any], place: int, result: RunResult) -> dict[str, Any]:
