@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from reward_service.errors import PROBLEMS
+from reward_service.gateway.dialects import DIALECTS
 from reward_service.registry import load
 from reward_service.settings import Settings
 from reward_service.telemetry import Metrics
@@ -126,6 +127,17 @@ def disagreements() -> str:
     return "\n\n".join(part.read_text().strip() for part in parts)
 
 
+def dialects() -> str:
+    """Every dialect: whose it is, and how to point its trainer at the service."""
+    return table(
+        ("dialect", "for"),
+        (
+            (code(name), " ".join((sys.modules[make.__module__].__doc__ or "").partition("\n\n")[0].split()))
+            for name, make in DIALECTS.items()
+        ),
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "reasons": reasons,
     "handlers": handlers,
@@ -133,6 +145,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "problems": problems,
     "metrics": metrics,
     "benchmarks": benchmarks,
+    "dialects": dialects,
     "disagreements": disagreements,
 }
 _PLACE = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import import_module
 from pathlib import Path
 
 import httpx2
@@ -39,6 +40,20 @@ def test_the_batch_in_python(url: str, capsys: pytest.CaptureFixture[str]) -> No
     program = blocks("python", "httpx2.post").replace("http://127.0.0.1:8080", url)
     exec(compile(program, "README", "exec"), {})  # our own README
     assert capsys.readouterr().out.splitlines() == ["1 1.0 equal", "2 1.0 equal"]
+
+
+def test_the_client(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    program = blocks("python", "advantages(").replace("http://127.0.0.1:8080", url)
+    exec(compile(program, "README", "exec"), {})
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "[1.0, 0.0, None] [True, True, False]"
+    assert [round(value, 3) for value in json.loads(second)] == [1.0, -1.0, 0.0]
+
+
+def test_every_adapter_that_the_readme_names_exists() -> None:
+    (names,) = re.findall(r"import one \(([^)]*)\)", README)
+    for name in re.findall(r"\.(\w+)`", names):
+        assert import_module(f"reward_service.client.trainers.{name}")
 
 
 def test_the_handler() -> None:
