@@ -74,3 +74,12 @@ class Cgroup:
                 return False
             self._directories.remove(path)
         return True
+
+
+def remove_stale(prefix: str) -> None:
+    """Remove the empty groups `prefix-<pid>-…` of services that were killed."""
+    for path in (*ROOT.glob(f"{prefix}-*"), *ROOT.glob(f"*/{prefix}-*")):
+        pid = path.name.removeprefix(f"{prefix}-").partition("-")[0]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            with contextlib.suppress(OSError):
+                path.rmdir()

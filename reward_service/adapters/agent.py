@@ -175,6 +175,8 @@ class AgentConnection:
             if header.get("final") is True:
                 if not ended and len(results) - start != expected:
                     raise self._break("fewer results than runs")
+                if header.get("tainted"):
+                    self._break(f"to be replaced: {str(header['tainted'])[:200]}")
                 return ended
             if ended:
                 raise self._break("results after the last one")

@@ -8,10 +8,10 @@ What is decided here:
   ours and gets three of ours mapped. Started by anybody else, two more come from that user's range in /etc/subuid
   by `newuidmap`. Where neither works there is no sandbox: a candidate that shared its user with the agent or the
   tests would be one `/proc/…/mem` away from both.
-- What an engine adds and bubblewrap doesn't: without a delegated control group, memory is held by RLIMIT_DATA for
-  each process and by the agent's look at all of them every 50 ms, and one CPU by affinity, which a program may widen;
-  tmpfs has no inode limit (the same look ends a run with 50,000 files) and is executable. Where control groups can be
-  made (root, mostly) memory, processes and CPU are held as in a container.
+- What an engine has and this hasn't always: a control group. Where none can be made (not root, mostly) memory is held
+  by RLIMIT_DATA for each process and by the agent's look at all of them every 50 ms, and one CPU by affinity, which a
+  program may widen up to its limit of CPU time. Where one can be made, memory, processes and CPU are held as in a
+  container.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from reward_service.adapters._cgroup import Cgroup
+from reward_service.adapters._cgroup import Cgroup, remove_stale
 from reward_service.adapters._seccomp import compile_profile
 from reward_service.adapters.agent import AgentConnection, AgentSession, Hello, agent_files, sandbox_files
 from reward_service.errors import SandboxUnavailable
@@ -39,9 +39,18 @@ from reward_service.runs import Program
 
 UID_BASE = 900_000_000
 """First of the host's uids that are used when the service runs as root: three for each place."""
+NAME = "reward-sandbox"
 PROCESSES = 200
 START_SECONDS = 30.0
-CAPABILITIES = ("CAP_SETUID", "CAP_SETGID", "CAP_KILL", "CAP_SETPCAP")
+CAPABILITIES = ("CAP_SETUID", "CAP_SETGID", "CAP_KILL", "CAP_SETPCAP", "CAP_SYS_ADMIN")
+"""Of the first step, in its own user namespace; `sandbox/agent/enter.py` drops the last one before the agent starts."""
+WRITABLE = (
+    "/tmp:64m:1777:16384:",  # noqa: S108 inside
+    "/dev/shm:16m:1777:1024:",  # noqa: S108 inside
+    "/build:256m:1777:16384:exec",
+    "/run:64m:0700:1024:",
+)
+"""Path, size, mode, inodes and flags of what can be written to."""
 _PASSWD = b"root:x:0:0::/tmp:/bin/sh\ncandidate:x:1:1::/tmp:/bin/sh\ntester:x:2:2::/tmp:/bin/sh\n"
 _serial = itertools.count()
 
@@ -101,6 +110,7 @@ class BubblewrapSandbox:
             self._seccomp = await asyncio.to_thread(compile_profile, sandbox_files() / "seccomp.json")
         except (OSError, ValueError) as error:
             raise SandboxUnavailable(f"sandbox: no seccomp filter (Debian: libseccomp2): {error}") from error
+        await asyncio.to_thread(remove_stale, NAME)
         try:
             first = await self._start()
         except SandboxUnavailable:
@@ -129,6 +139,10 @@ class BubblewrapSandbox:
         """See `engine.ports.Sandbox`."""
         if self._closed:
             raise SandboxUnavailable("sandbox: not started")
+        if program.language not in self._languages:
+            raise SandboxUnavailable(
+                f"sandbox: no {program.language!r} here, only {', '.join(self._languages)}"
+            )
         place = await self._places.get()
         try:
             if place is None or not place.alive():
@@ -198,7 +212,7 @@ class _Place:
     connection: AgentConnection
 
     def __init__(self, serial: int, python: Path, seccomp: bytes, memory_bytes: int) -> None:
-        self._name = f"reward-sandbox-{os.getpid()}-{serial}"
+        self._name = f"{NAME}-{os.getpid()}-{serial}"
         self._uid = UID_BASE + (os.getpid() % 100_000) * 300 + serial % 100 * 3
         self._python = python
         self._seccomp = seccomp
@@ -314,26 +328,18 @@ class _Place:
             os.lseek(fd, 0, os.SEEK_SET)
             return str(fd)
 
-        arguments = [
-            "bwrap",
-            "--unshare-user",
-            "--unshare-pid",
-            "--unshare-net",
-            "--unshare-ipc",
+        arguments = ["bwrap", "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc"]
+        arguments += [
             "--unshare-uts",
+            "--unshare-cgroup-try",
+            "--die-with-parent",
+            "--as-pid-1",
+            "--clearenv",
         ]
-        arguments += ["--unshare-cgroup-try", "--die-with-parent", "--as-pid-1", "--clearenv", "--uid", "0"]
-        arguments += ["--gid", "0", "--hostname", "sandbox", "--cap-drop", "ALL"]
+        arguments += ["--uid", "0", "--gid", "0", "--hostname", "sandbox", "--cap-drop", "ALL"]
         for capability in CAPABILITIES:
             arguments += ["--cap-add", capability]
-        arguments += [
-            "--info-fd",
-            str(info),
-            "--userns-block-fd",
-            str(block),
-            "--seccomp",
-            data(self._seccomp),
-        ]
+        arguments += ["--info-fd", str(info), "--userns-block-fd", str(block)]
         for directory in ("/usr", *_directories(self._python)):
             arguments += ["--ro-bind", directory, directory]
         for name in ("bin", "sbin", "lib", "lib32", "lib64"):
@@ -343,22 +349,23 @@ class _Place:
                 arguments += ["--ro-bind-try", f"/{name}", f"/{name}"]
         for path in ("/etc", "/agent"):  # the files alone would make directories that only root may enter
             arguments += ["--perms", "0755", "--dir", path]
-        for path in ("/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime"):
+        for path in (
+            "/etc/alternatives",
+            "/etc/ld.so.cache",
+            "/etc/localtime",
+            *map(str, Path("/etc").glob("java-*")),
+        ):
             arguments += ["--ro-bind-try", path, path]
         arguments += ["--perms", "0444", "--ro-bind-data", data(_PASSWD), "/etc/passwd"]
         for name, file in agent_files().items():
             arguments += ["--perms", "0444", "--ro-bind-data", data(file.read_bytes()), f"/agent/{name}"]
         arguments += ["--proc", "/proc", "--dev", "/dev"]
-        for path, mode, size in (
-            ("/tmp", "1777", 64 << 20),  # noqa: S108 inside
-            ("/dev/shm", "1777", 16 << 20),  # noqa: S108 inside
-            ("/build", "1777", 256 << 20),
-            ("/run", "0700", 64 << 20),
-        ):
-            arguments += ["--perms", mode, "--size", str(size), "--tmpfs", path]
+        for path in ("/tmp", "/dev/shm", "/build", "/run"):  # noqa: S108 inside
+            arguments += ["--perms", "0755", "--dir", path]
         arguments += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
-        agent = [str(self._python), "-I", "-S", "-B", "/agent/agent.py"]
-        return [*arguments, "--", *agent, "--candidate-uid", "1", "--tester-uid", "2"]
+        python = [str(self._python), "-I", "-S", "-B"]
+        arguments += ["--", *python, "/agent/enter.py", data(self._seccomp), *WRITABLE]
+        return [*arguments, "--", *python, "/agent/agent.py", "--candidate-uid", "1", "--tester-uid", "2"]
 
 
 def _child_pid(info: int) -> int:

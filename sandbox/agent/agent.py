@@ -10,11 +10,14 @@ It speaks frames (`spool.py`) over its standard input and output, one request at
             blob: the program as JSON (its fields without the tests), the tests, the inputs one after the other.
             Without "open" it is about the program of the frame before. more: another frame of the same request
             follows, so a process that answers calls stays.
-    agent   {"op": "results", "results": [...], "final": bool, "blob": n}, one or several
+    agent   {"op": "results", "results": [...], "final": bool, "tainted": "", "blob": n}, one or several
             a result: status, cpu, wall, memory, exit or signal, message, flags, broken; then sizes of its texts in
             the blob, in this order: stdout, stderr, reply (a frame of the program or the tester, unread)
     host    {"op": "ping"}; agent {"op": "pong"}
-    agent   {"op": "failed", "message": …}, and ends: the container can't be proved clean
+    agent   {"op": "failed", "message": …}, and ends: the container doesn't work
+
+If the last frame of results says `tainted`, the agent ends after it: what a run left couldn't be removed. That run is
+a failure of the program, so that no program becomes unjudgeable by what it leaves.
 
 Statuses are those of `reward_service/runs.py`, and `not_ready`, `verdict` (both: the reply says it) and `cancelled`.
 Anything that the host sends while a request is carried out cancels that request; closing the stream ends the agent.
@@ -88,7 +91,6 @@ def main(argv: list[str]) -> None:
     agent = serving.Agent(here)
     hello = {"op": "hello", "version": VERSION, "languages": ["python", *agent.languages]}
     try:
-        here.tidy()
         spool.write_frame(serving.HOST_OUT, hello | {"python": sys.version.split()[0]})
         agent.serve()
     except spool.HostGone:

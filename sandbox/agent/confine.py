@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import os
 import resource
 import select
@@ -306,7 +305,6 @@ def flatten(root: str) -> None:
     """Remove this user's files below `root` without recursion: directories are moved up before they are emptied."""
     os.chdir(root)
     me = os.geteuid()
-    serial = 0
     again = True
     while again:
         again = False
@@ -325,13 +323,11 @@ def flatten(root: str) -> None:
                         os.unlink(path)
                     except IsADirectoryError:
                         os.chmod(path, 0o700)
-                        serial += 1
-                        os.rename(path, f".flat-{me}-{serial}")
+                        os.rename(path, os.urandom(12).hex())
                         again = True
                 os.rmdir(name)
-            except OSError as error:
-                if error.errno == errno.ENOSPC:
-                    continue
+            except OSError:
+                continue
 
 
 def left_in_kernel() -> bool:

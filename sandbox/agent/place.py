@@ -40,7 +40,7 @@ class Ended(NamedTuple):
 
 
 class Failed(Exception):
-    """The container can't be proved clean, or doesn't work: to be thrown away."""
+    """The container doesn't work, or wasn't clean when a program came: to be thrown away."""
 
 
 class Place:
@@ -61,6 +61,8 @@ class Place:
         self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self.data = 0
         self.resident = 0
+        self.tainted = ""
+        """What a run has left that could not be removed. Its own fault: it is judged, and the container ends."""
 
     def refresh(self) -> None:
         """After loading: what a fork starts with."""
@@ -97,7 +99,7 @@ class Place:
         return self.end(pid, pidfd, reason, started)
 
     def end(self, pid: int, pidfd: int, reason: str, started: float) -> Ended:
-        """Reap a main process, after killing it if there is a `reason`, and sweep. Failed if that can't be done."""
+        """Reap a main process, after killing it if there is a `reason`, and sweep."""
         if reason:
             os.kill(pid, signal.SIGKILL)
         os.close(pidfd)
@@ -105,7 +107,7 @@ class Place:
         wall = time.monotonic() - started
         clean, more = confine.sweep(self.users, self.known)
         if not clean:
-            raise Failed("processes of a run could not be ended")
+            self.tainted = "processes of a run could not be ended"
         memory = max(0, (used.ru_maxrss << 10) - self.resident)
         return Ended(reason, status, used.ru_utime + used.ru_stime + more, wall, memory)
 
@@ -132,9 +134,11 @@ class Place:
         return ""
 
     def tidy(self, roots: tuple[str, ...] = confine.WIPED) -> None:
-        """Prove that a run left nothing. Failed if that can't be."""
-        if not confine.wipe(self.users, roots):
-            raise Failed("files of a run could not be removed")
+        """Remove what a run left; `tainted` if that can't be done."""
+        for _ in range(3):
+            if confine.wipe(self.users, roots):
+                return
+        self.tainted = "files of a run could not be removed"
 
     def emit(self, source: int, start: int, size: int) -> int:
         """Append a part of a file to the results; how many bytes it was."""

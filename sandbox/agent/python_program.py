@@ -23,7 +23,9 @@ from typing import Any
 
 NAME = "/tmp/main.py"
 _SEED = 0x5EED
-OURS = tuple(name[:-3] for name in os.listdir(os.path.dirname(os.path.realpath(__file__))) if name.endswith(".py"))
+OURS = tuple(
+    name[:-3] for name in os.listdir(os.path.dirname(os.path.realpath(__file__))) if name.endswith(".py")
+)
 """The agent's modules: a program may have some of the same name."""
 
 

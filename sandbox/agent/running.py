@@ -81,6 +81,16 @@ class Lease:
             self.broken = facts | {"message": f"compiling: {ended.reason} limit" if ended.reason else ""}
         place.tidy(self.roots)
 
+    def _unclean(self, result: dict[str, Any]) -> dict[str, Any]:
+        """The result of a run that left what can't be removed: no program may become unjudgeable that way."""
+        flags = [*result.get("flags", []), "left_behind"]
+        return result | {
+            "status": "runtime_error",
+            "broken": True,
+            "flags": flags,
+            "message": self.place.tainted,
+        }
+
     def failure(self) -> dict[str, Any]:
         """The result of a run of a program that can't be compiled; the compiler's words are still in the file."""
         assert self.broken is not None
@@ -94,6 +104,8 @@ class Lease:
         """One run with the input at `start` of the inputs; the result."""
         if self.broken is not None:
             return self.failure()
+        if self.place.tainted:
+            return self._unclean({})
         left = self.limits.total_cpu_seconds - self.spent
         if left <= 0:
             return {"status": "time_limit", "message": "the CPU time of all runs together is used up"}
@@ -105,7 +117,7 @@ class Lease:
         else:
             result = self._assert(cpu)
         self.spent += result.get("cpu", 0.0)
-        return result
+        return self._unclean(result) if self.place.tainted else result
 
     def _stdio(self, start: int, size: int, cpu: float) -> dict[str, Any]:
         place = self.place

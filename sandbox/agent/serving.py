@@ -169,12 +169,14 @@ class Agent:
         if opening:
             self.lease.prepare()
         self.run(self.lease, sizes, header)
-        if confine.left_in_kernel():
-            raise Failed("a run left System V objects")
+        if here.tainted:
+            raise spool.HostGone
 
     def open(self, opening: dict[str, Any]) -> None:
         here = self.place
         here.tidy()
+        if here.tainted:
+            raise Failed(here.tainted)
         for fd in (here.program, here.tests):
             spool.clear(fd)
         spool.take(HOST_IN, here.program, opening["program"])
@@ -205,7 +207,8 @@ class Agent:
                 flushed = time.monotonic()
         if not header["more"] or not results or results[-1]["status"] != "ok":
             lease.end_request()
+        if confine.left_in_kernel():
+            here.tainted = here.tainted or "a run left System V objects"
         written = os.fstat(here.results).st_size
-        spool.write_frame(
-            HOST_OUT, {"op": "results", "results": results, "final": True}, here.results, written
-        )
+        last = {"op": "results", "results": results, "final": True, "tainted": here.tainted}
+        spool.write_frame(HOST_OUT, last, here.results, written)
