@@ -204,10 +204,11 @@ def _regions(gold: Node, answer: Node, options: Options) -> tuple[Answer, str] |
 
 def _relations(gold: Node, answer: Node, options: Options) -> tuple[Answer, str]:
     named_gold, named_answer = definition(gold), definition(answer)
-    if answer.op == "rel":
-        held = _chain_verdict(answer, options)
-        if held is not None:
-            return held, "chain"
+    values = _chain(answer, options)
+    if values == ():
+        return False, "chain"
+    if named_answer is not None and values is not None:
+        named_answer = named_answer._replace(values=values)
     if named_gold is not None and named_answer is not None:
         if same_name(named_gold.name, named_answer.name):
             rename = renaming(bare(named_gold.name), bare(named_answer.name))
@@ -232,18 +233,22 @@ def _relations(gold: Node, answer: Node, options: Options) -> tuple[Answer, str]
     return _two_relations(gold, answer, options, None)
 
 
-def _chain_verdict(answer: Node, options: Options) -> Answer:
-    """False for a chain with a false link; None to go on."""
+def _chain(answer: Node, options: Options) -> tuple[Node, ...] | None:
+    """The members of an answer's chain that may be its value: all if every link holds, the last if one can't be
+    checked (it may hold for the problem's own numbers), none if a link is false."""
     members = chain_members(answer)
-    if members is None or len(members) < 2:
-        return None
-    if options.lenient:
+    if members is None:
         return None
     found = definition(answer)
     values = found.values if found is not None else members
-    if len(values) < 2 or any(symbols(value) for value in values):
-        return None
-    return False if links_hold(answer) is False else None
+    if len(values) < 2 or options.lenient:
+        return values
+    held = links_hold(answer)
+    if held:
+        return values
+    if held is None or any(symbols(value) for value in values):
+        return values[-1:]
+    return ()
 
 
 def _is_general(named: Definition) -> bool:

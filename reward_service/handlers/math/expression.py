@@ -133,6 +133,8 @@ class _Parser:
             self.take()
             self.accept(",")
             found = token.text
+            if self.peek() is END and not self.trusted:
+                raise ParseError("dangling word")
         elif word in ("\\lor", "\\land"):
             self.take()
             found = "or" if word == "\\lor" else "and"
@@ -556,7 +558,7 @@ class _Parser:
                 raise ParseError("words behind")
             return Node("unit", (scaled,), unit)
         unit = units.of_phrase(phrase, trusted=self.trusted)
-        if unit is None:
+        if unit is None or (node.op in ("sym", "const") and not unit.kind and not self.trusted):
             raise ParseError("words behind")
         self.take()
         while True:

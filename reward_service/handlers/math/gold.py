@@ -29,6 +29,8 @@ _BOX = frozenset(("box",))
 _CHOICE = re.compile(r"\(([A-J])\) ?\S.*", re.DOTALL)
 _CIRCLED = {chr(0x2460 + i): str(i + 1) for i in range(20)}
 _COMMA_DIGITS = re.compile(r"\d,\d")
+_PROSE = re.compile(r"[A-Za-z\s.,;:'\"()-]+")
+_LONG_WORD = re.compile(r"[A-Za-z]{3}")
 _MACROS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|textit|operatorname)\s*|[{}$\\]")
 
 
@@ -111,6 +113,12 @@ def trees(plain: str) -> Trees:
         return Trees(node, listed)
     except (ParseError, BudgetError, RecursionError):
         return Trees(None, None)
+
+
+def is_prose(text: str) -> bool:
+    """Words and punctuation, nothing else; at least one word of three letters."""
+    bare_text = _MACROS.sub(" ", text)
+    return _PROSE.fullmatch(bare_text) is not None and _LONG_WORD.search(bare_text) is not None
 
 
 def words(text: str) -> str:

@@ -15,7 +15,7 @@ from reward_service.handlers.math import exact, symbolic
 from reward_service.handlers.math.compare import match
 from reward_service.handlers.math.expression import parse
 from reward_service.handlers.math.form import bare, is_literal
-from reward_service.handlers.math.gold import Gold, words
+from reward_service.handlers.math.gold import Gold, is_prose, words
 from reward_service.handlers.math.nodes import (
     MAX_CHARS,
     BudgetError,
@@ -24,6 +24,7 @@ from reward_service.handlers.math.nodes import (
     Verdict,
     symbols,
     walk,
+    word_set,
 )
 from reward_service.handlers.math.normal import key, undress
 from reward_service.handlers.math.scalars import Options
@@ -110,12 +111,10 @@ def _decimal_comma(gold: Gold, plain: str, options: Options) -> bool | None:
 
 def _same_words(gold: Gold, plain: str) -> bool:
     """Sentences: the same words in the same order, articles, case and punctuation aside."""
-    mine = gold.words
-    if len(mine) < 2 or not any(character.isalpha() for character in mine):
-        return False
-    return words(plain) == mine
+    return is_prose(gold.raw) and is_prose(plain) and words(plain) == gold.words
 
 
+_NOT_FOR_SYMPY = word_set("text unit label call seq list build cup cap setminus ratio matrix base pm mp")
 _UNDECIDED = frozenset(("hard", "big"))
 
 
@@ -124,7 +123,7 @@ def _for_sympy(gold: Node, answer: Node, options: Options) -> bool:
     answer_hard = any(part.op in _UNDECIDED for part in walk(answer))
     if any(part.op == "const" and part.data == "inf" for part in walk(answer)) and not answer_hard:
         return False
-    if any(part.op == "text" for side in (gold, answer) for part in walk(side)):
+    if any(part.op in _NOT_FOR_SYMPY for side in (gold, answer) for part in walk(side)):
         return False
     if not gold_hard and not answer_hard and not symbols(answer) and not symbols(gold):
         return False  # balls decide about constants, or nobody does

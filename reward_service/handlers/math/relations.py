@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from flint import arb
 
-from reward_service.handlers.math.evaluate import UndefinedError, ball, exact, precision
+from reward_service.handlers.math.evaluate import UndefinedError, ball, precision
 from reward_service.handlers.math.form import bare, written_number
 from reward_service.handlers.math.identity import BITS, ENOUGH, equal_values, points
 from reward_service.handlers.math.nodes import Node, number, substitute, symbols
@@ -97,27 +97,19 @@ def _link(left: Node, right: Node, *, loose: bool) -> bool | None:
         written = written_number(shown)
         if written is None or (written.places is None and not loose):
             continue
-        if (
-            written.places is None
-            and written_number(other) is not None
-            and exact(other) is not None
-            and _whole(other)
-        ):
-            continue
+        if written.places is None and written_number(other) is not None:
+            continue  # two written numbers: one of them is wrong
         try:
             with precision(BITS):
                 gap = abs(ball(shown, {}) - ball(other, {}))
-                width = arb(10) ** (-(written.places or 0)) * (arb(1) if loose else arb("0.5"))
+                width = arb(10) ** (-(written.places or 0)) * (
+                    arb(1) if loose and written.places is not None else arb("0.5")
+                )
                 if gap <= width:
                     return True
         except (UndefinedError, ZeroDivisionError, OverflowError, ValueError):
             return None
     return False
-
-
-def _whole(node: Node) -> bool:
-    value = exact(node)
-    return value is not None and value.denominator == 1
 
 
 def same_name(gold: Node, answer: Node) -> bool:

@@ -8,6 +8,7 @@ ends as "can't say". A tiny difference isn't equality: math-verify's absolute to
 
 from __future__ import annotations
 
+import importlib
 import re
 import signal
 import threading
@@ -28,6 +29,7 @@ _TOKEN = re.compile(
     r"|[A-Za-z]|\d+(?:\.\d+)?|[-+*/=<>^_(){}\[\]|,;:!'&. ]"
 )
 _TOWER = re.compile(r"\^\s*\S\s*\^|\^\s*(?:\{[^{}]*\^|\{\s*-?\s*\d{3,}|\d{3,})")
+_E_NOTATION = re.compile(r"\d\s*[eE]\s*[-+\d]")
 _FACTORIAL = re.compile(r"\d{3,}\s*!|!\s*!|\)\s*!|\}\s*!")
 
 
@@ -37,8 +39,12 @@ class _BudgetError(BaseException):
 
 def admissible(text: str) -> bool:
     """May sympy see this text?"""
-    if not text or len(text) > MAX_CHARS or _TOWER.search(text) or _FACTORIAL.search(text):
+    if not text or len(text) > MAX_CHARS:
         return False
+    if _TOWER.search(text) or _FACTORIAL.search(text) or _E_NOTATION.search(text):
+        return False
+    if "\\infty" in text and ("\\sum" in text or "\\prod" in text):
+        return False  # sympy makes a program of those, and runs it
     at = 0
     while at < len(text):
         match = _TOKEN.match(text, at)
@@ -83,6 +89,8 @@ class _Library:
         from latex2sympy2_extended import latex2sympy2
         from math_verify import grader
 
+        for name in _LATE:
+            importlib.import_module(f"sympy.{name}")
         logging.getLogger("math_verify").setLevel(logging.CRITICAL)
         grader.TIMEOUT_WARNING_SHOWN = True  # we do what the warning asks for
 
@@ -102,6 +110,17 @@ class _Library:
     def parse(self, text: str) -> Any:
         return self.converter(is_real=None).parse(text)
 
+
+_LATE = (
+    "integrals.prde",
+    "integrals.rde",
+    "polys.domains.old_fractionfield",
+    "polys.domains.old_polynomialring",
+    "polys.polymatrix",
+    "sets.setexpr",
+    "physics.units",
+)
+"""What sympy imports on first use. Here before the children are forked, and never while the timer runs."""
 
 _library: _Library | None = None
 

@@ -223,7 +223,7 @@ def _letters(run: str, out: list[Token], spaced: bool, text: str, at: int) -> No
         out.append(Token("const", _PLAIN_CONSTANTS[run], spaced))
     elif len(run) == 1:
         after = out[-1] if out else END
-        if after.kind == "num" and run in ("e", "E") and not spaced and _exponent(out, text, at):
+        if after.kind == "num" and run in ("e", "E") and not spaced and _exponent(text, at):
             out.append(Token("op", "e", False))
         elif after.kind == "text" and spaced and not _math_follows(text, at):
             _phrase(run, out)
@@ -263,10 +263,10 @@ def _letters(run: str, out: list[Token], spaced: bool, text: str, at: int) -> No
             out.append(Token("sym", letter, spaced and index == 0))
 
 
-_EXPONENT = re.compile(r"[+-]?\d{1,6}(?![\d.])")
+_EXPONENT = re.compile(r"[+-]?\d+(?![\d.])")
 
 
-def _exponent(out: list[Token], text: str, at: int) -> bool:
+def _exponent(text: str, at: int) -> bool:
     return _EXPONENT.match(text, at) is not None
 
 
