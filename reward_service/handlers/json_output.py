@@ -4,8 +4,10 @@ What is decided here: which value is compared with what. How an answer is found,
 `_json_answer`, from the data set's own rule (domains.md §1.3); the row formats are Guru's (guru.md §2a): the ground truth is
 `"output": …` or `"input": …` without outer braces, or the object itself.
 - Output prediction: the last answered value equals the reference.
-- Input prediction: every input that leads to the stated output is right, and only running the row's code can tell. Without
-  that, an answer is right when it equals the reference input, and wrong otherwise; `detail.compared_with` says so.
+- Input prediction: every input that leads to the stated output is right, and only running the row's code can tell. Where
+  the row has it (`refcode`, with the stated output in `io`), an input that isn't the reference one is given to it in the
+  sandbox. Without that, an answer is right when it equals the reference input, and wrong otherwise;
+  `detail.compared_with` says which it was.
 - An answer that can't be read is never a null.
 guru: the published scorer: the first fence of the whole response, thinking included, or else the last balanced braces; its
 `output`, else its `input`, else the object; strings that hold JSON or true/false count as such, and equality is
@@ -16,16 +18,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from reward_service.handlers._json_answer import bounded, find_answer, read_reference, same_value
 from reward_service.handlers._text import final_part
+from reward_service.handlers._values import Decoder, ValueRefused, as_json, encode, parse
 from reward_service.registry import Source, handler
+from reward_service.runs import Program, Run, RunLimits, RunResult, RunStatus, Style, Work
 from reward_service.types import Domain, Example, Item, Outcome, Profile, Reason, accept, malformed, reject
 
 MODES = ("output", "input")
 GOLD = '`"output": …` or `"input": …`: JSON without its outer braces, or the object'
+
+
+LIMITS = RunLimits(cpu_seconds=5.0, total_cpu_seconds=5.0)
+"""Of the row's code on a predicted input: CodeI/O's own 5 seconds."""
 
 
 class Gold(NamedTuple):
@@ -35,9 +43,26 @@ class Gold(NamedTuple):
     value: Any
 
 
+class Code(NamedTuple):
+    """The row's code, the function to call, and the output that was stated."""
+
+    source: str
+    function: str
+    output: Any
+
+
+def judge(item: Item, notes: Any, results: Sequence[RunResult]) -> Outcome | Work:
+    """Does the row's code return the stated output for the predicted input?"""
+    trace = {"output": notes["output"], "returned": results[0].value} if item.explain else {}
+    compared = "the row's code"
+    if results[0].status is RunStatus.OK and same_value(notes["output"], _returned(results[0])):
+        return accept(notes["shown"], flags=notes["flags"], trace=trace, compared_with=compared)
+    return reject(Reason.NOT_EQUAL, notes["shown"], flags=notes["flags"], trace=trace, compared_with=compared)
+
+
 @handler(
     "json_output",
-    version="1",
+    version="2",
     domain=Domain.SIMULATION,
     sources=[
         Source(
@@ -50,9 +75,10 @@ class Gold(NamedTuple):
             ("codei_o", "codeio_pyedu", "hkust-nlp/codeio-pyedu-reasoning", "json_output"),
         )
     ],
-    reads=("mode",),
+    reads=("mode", "refcode", "funcname", "io"),
+    judge=judge,
 )
-def plan(item: Item) -> Outcome:
+def plan(item: Item) -> Outcome | Work:
     """The last JSON answer equals the reference: exact, floats within a thousandth and the same integer part."""
     gold = parse_gold(item.ground_truth, item.extra_info.get("mode"))
     if gold is None:
@@ -71,6 +97,9 @@ def plan(item: Item) -> Outcome:
     if same_value(gold.value, answer.value):
         return accept(answer.shown, flags=answer.flags, trace=trace)
     if gold.mode == "input":
+        code = row_code(item.extra_info)
+        if code is not None:
+            return _run(code, answer.value, answer.shown, answer.flags)
         return reject(
             Reason.NOT_EQUAL,
             answer.shown,
@@ -79,6 +108,50 @@ def plan(item: Item) -> Outcome:
             compared_with="the reference input",
         )
     return reject(Reason.NOT_EQUAL, answer.shown, flags=answer.flags, trace=trace)
+
+
+def row_code(extra: Mapping[str, Any]) -> Code | None:
+    """The code that a row ships, if its output is known and can be compared."""
+    source, pair = extra.get("refcode"), extra.get("io")
+    function = extra.get("funcname") or "main_solution"
+    if not (
+        isinstance(source, str) and source.strip() and isinstance(function, str) and isinstance(pair, Mapping)
+    ):
+        return None
+    if "output" not in pair or not bounded(pair["output"]):
+        return None
+    return Code(source, function, pair["output"])
+
+
+_WINDOWS = re.compile(r"\b(?:turtle|tkinter|pygame)\b")
+NO_WINDOWS = """
+import importlib.util, sys, types
+for _name in ("turtle", "tkinter", "pygame"):
+    if importlib.util.find_spec("tkinter" if _name == "turtle" else _name) is None:
+        sys.modules[_name] = types.ModuleType(_name)
+"""
+"""In front of code that imports what draws windows: nothing here has one, and `main_solution` doesn't draw."""
+
+
+def _run(code: Code, answer: Any, shown: str | None, flags: Sequence[str]) -> Outcome | Work:
+    """The row's code on the predicted input: an object is its arguments by name, anything else the only one."""
+    try:
+        by_name = {name: encode(value) for name, value in answer.items()} if isinstance(answer, dict) else {}
+        arguments = {"a": [] if isinstance(answer, dict) else [encode(answer)], "k": by_name}
+    except ValueRefused:
+        return reject(Reason.NOT_EQUAL, shown, flags=flags)
+    preamble = NO_WINDOWS if _WINDOWS.search(code.source) else ""
+    program = Program("python", code.source, Style.FUNCTION, preamble, code.function, limits=LIMITS)
+    notes = {"output": code.output, "shown": shown, "flags": list(flags)}
+    return Work(program, (Run(arguments=arguments),), notes)
+
+
+def _returned(result: RunResult) -> Any:
+    try:
+        frame = parse(result.value or "")
+        return as_json(Decoder(frame.get("o")).decode(frame.get("v")))
+    except (ValueRefused, AttributeError):
+        return object()  # equals no reference
 
 
 _KEY = re.compile(r'\s*+"(?:output|input)"\s*+:')
