@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 
 from reward_service.adapters.docker_spec import DockerOptions
 from reward_service.adapters.memory import MemoryCache, MemoryGroundTruths
+from reward_service.adapters.memory_queue import MemoryBatchStore, MemoryQueue, MemoryWork
 from reward_service.adapters.runner import RunnerOptions, RunnerSandbox
+from reward_service.engine.desk import Batches
+from reward_service.engine.fleet import FleetScorer
 from reward_service.engine.pool import Pool
+from reward_service.engine.ports import BatchStore, Cache, GroundTruths, Lane, Queue
 from reward_service.engine.scorer import Scorer
+from reward_service.engine.worker import Worker, WorkerOptions
 from reward_service.gateway.app import create_app
 from reward_service.gateway.core import Engine
 from reward_service.registry import Registry, load
@@ -57,56 +65,211 @@ async def running(*parts: AbstractAsyncContextManager[object] | None) -> AsyncIt
         yield
 
 
-def build_engine(settings: Settings, registry: Registry | None = None, loader: str = LOADER) -> Engine:
-    """An engine in this process: its own pool, sandbox, cache and store. `engine.running` starts and stops it."""
-    registry = registry or load()
+class Stores(NamedTuple):
+    """What processes share (or, without Redis, the parts of this one). near: the cache in this process's memory."""
+
+    near: MemoryCache
+    cache: Cache
+    ground_truths: GroundTruths
+    queue: Queue
+    batches: BatchStore
+    running: AbstractAsyncContextManager[object] | None
+
+
+def build_stores(settings: Settings) -> Stores:
+    """Cache, ground truths, queue and batches: in memory, or on the Redis that the settings name."""
+    near = MemoryCache(settings.cache_items)
+    truths = MemoryGroundTruths(settings.ground_truth_bytes)
+    if not settings.redis_url:
+        work = MemoryWork(max_bytes=settings.batch_bytes, max_live_chunks=settings.live_chunks)
+        queue = MemoryQueue(work, lease_seconds=settings.lease_seconds)
+        return Stores(near, near, truths, queue, MemoryBatchStore(work), None)
+    # An extra: whoever has no Redis needs no client of it.
+    from reward_service.adapters.redis import RedisCache, RedisGroundTruths, TieredCache, TieredGroundTruths
+    from reward_service.adapters.redis_client import RedisOptions
+    from reward_service.adapters.redis_queue import RedisBatchStore, RedisQueue
+
+    options = RedisOptions(
+        settings.redis_url, settings.redis_prefix, settings.redis_username, settings.redis_password,
+        settings.redis_ca, settings.redis_seconds,
+    )  # fmt: skip
+    far = RedisCache(options, days=settings.cache_days)
+    far_truths = RedisGroundTruths(options, settings.ground_truth_bytes)
+    far_queue = RedisQueue(
+        options, lease_seconds=settings.lease_seconds, max_live_chunks=settings.live_chunks
+    )
+    far_batches = RedisBatchStore(options, max_bytes=settings.batch_bytes)
+    return Stores(
+        near,
+        TieredCache(near, far),
+        TieredGroundTruths(truths, far_truths),
+        far_queue,
+        far_batches,
+        closing(far.close, far_truths.close, far_queue.close, far_batches.close),
+    )
+
+
+@asynccontextmanager
+async def closing(*closers: Callable[[], Any]) -> AsyncIterator[None]:
+    """Call them all at the end."""
+    try:
+        yield
+    finally:
+        for close in closers:
+            await close()
+
+
+@asynccontextmanager
+async def working(worker: Worker | None, batches: Batches) -> AsyncIterator[None]:
+    """Look after batches, and have a worker work, beside whatever else this process does."""
+    sweeping = asyncio.create_task(batches.keep_sweeping())
+    task = asyncio.create_task(worker.run()) if worker is not None else None
+    try:
+        yield
+    finally:
+        sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
+        if worker is not None and task is not None:
+            worker.stop()
+            await task
+
+
+class Local(NamedTuple):
+    """What scores in this process."""
+
+    scorer: Scorer
+    pool: Pool
+    sandbox: RunnerSandbox | None
+    running: AbstractAsyncContextManager[object]
+
+
+def build_local(settings: Settings, registry: Registry, loader: str, stores: Stores) -> Local:
+    """A scorer with a pool and a sandbox of its own."""
     pool = build_pool(settings, registry, loader)
     needs_sandbox = any(handler.judge is not None for handler in registry.handlers.values())
     sandbox = build_sandbox(settings) if needs_sandbox else None
-    cache = MemoryCache(settings.cache_items)
-    ground_truths = MemoryGroundTruths(settings.ground_truth_bytes)
-    return Engine(
-        Scorer(registry, pool, cache, ground_truths, sandbox),
+    scorer = Scorer(registry, pool, stores.cache, stores.ground_truths, sandbox)
+    return Local(scorer, pool, sandbox, running(pool, sandbox))
+
+
+def worker_options(settings: Settings, lanes: tuple[Lane, ...] = tuple(Lane)) -> WorkerOptions:
+    """A worker's options by settings."""
+    processes = settings.processes or os.cpu_count() or 1
+    places = settings.worker_places or 2 * processes + 2
+    return WorkerOptions(places, settings.batch_share, processes, settings.worker_grace_seconds, lanes)
+
+
+class Service(NamedTuple):
+    """A gateway's engine, and the batches beside it."""
+
+    engine: Engine
+    batches: Batches
+
+
+class WorkerService(NamedTuple):
+    """A worker and what must run around it."""
+
+    worker: Worker
+    batches: Batches
+    local: Local
+    running: AbstractAsyncContextManager[object]
+
+
+def build_worker(settings: Settings, registry: Registry | None = None, loader: str = LOADER) -> WorkerService:
+    """A worker of a fleet. ValueError without Redis: there is no fleet in one process's memory."""
+    if not settings.redis_url:
+        raise ValueError("a worker needs REWARD_SERVICE_REDIS_URL: where the work is")
+    stores = build_stores(settings)
+    local = build_local(settings, registry or load(), loader, stores)
+    worker = Worker(stores.queue, local.scorer, worker_options(settings))
+    batches = Batches(stores.batches, stores.queue)
+    return WorkerService(worker, batches, local, running(stores.running, local.running))
+
+
+def build_service(settings: Settings, registry: Registry | None = None, loader: str = LOADER) -> Service:
+    """A gateway: it scores by itself (and works on batches beside that), or by a fleet."""
+    registry = registry or load()
+    stores = build_stores(settings)
+    batches = Batches(stores.batches, stores.queue)
+    if settings.engine == "fleet":
+        if not settings.redis_url:
+            raise ValueError("engine=fleet needs REWARD_SERVICE_REDIS_URL: where the workers are asked")
+        scorer = FleetScorer(registry, stores.queue, stores.cache, stores.ground_truths)
+        parts = running(stores.running, scorer.running(), working(None, batches))
+        engine = Engine(scorer, registry, stores.ground_truths, parts, None, fleet_gauges(scorer, stores), {})
+        return Service(engine, batches)
+    local = build_local(settings, registry, loader, stores)
+    worker = Worker(stores.queue, local.scorer, worker_options(settings, (Lane.BATCH,)))
+    parts = running(stores.running, local.running, working(worker, batches))
+    engine = Engine(
+        local.scorer,
         registry,
-        ground_truths,
-        running(pool, sandbox),
-        sandbox,
-        gauges={
-            "reward_service_pool_processes": ("Checking processes that are up.", lambda: pool.alive),
-            "reward_service_pool_busy": ("Checking processes at work.", lambda: pool.busy),
-            "reward_service_pool_queued_items": ("Items waiting for a process.", lambda: pool.queued),
-            "reward_service_cache_entries": ("Outcomes in the cache.", lambda: len(cache)),
-            "reward_service_sandbox_places": (
-                "Programs that can run at once.",
-                lambda: sandbox.status().get("places", 0) if sandbox else 0,
-            ),
-            "reward_service_sandbox_busy": (
-                "Programs that run now.",
-                lambda: sandbox.status().get("busy", 0) if sandbox else 0,
-            ),
-            "reward_service_sandbox_waiting": (
-                "Items that wait for a place to run.",
-                lambda: sandbox.status().get("waiting", 0) if sandbox else 0,
-            ),
-        },
-        counters={
-            "reward_service_pool_deaths": (
-                "Checking processes that were ended, by cause.",
-                "cause",
-                lambda: dict(pool.stats.kills),
-            ),
-            "reward_service_pool_starts": (
-                "Checking processes started and recycled.",
-                "kind",
-                lambda: {"started": pool.stats.started, "recycled": pool.stats.recycled},
-            ),
-            "reward_service_sandbox_recycled": (
-                "Places that were thrown away, by cause.",
-                "cause",
-                lambda: dict(sandbox.status().get("recycled", {})) if sandbox else {},
-            ),
-        },
+        stores.ground_truths,
+        parts,
+        local.sandbox,
+        local_gauges(local, stores),
+        local_counters(local),
     )
+    return Service(engine, batches)
+
+
+def build_engine(settings: Settings, registry: Registry | None = None, loader: str = LOADER) -> Engine:
+    """The engine alone. `engine.running` starts and stops it."""
+    return build_service(settings, registry, loader).engine
+
+
+def fleet_gauges(scorer: FleetScorer, stores: Stores) -> Mapping[str, tuple[str, Any]]:
+    """What the gateway of a fleet shows."""
+    return {
+        "reward_service_pool_processes": ("Checking processes that are up.", lambda: scorer.processes),
+        "reward_service_fleet_chunks": ("Chunks that wait for the fleet's answer.", lambda: scorer.waiting),
+        "reward_service_cache_entries": ("Outcomes in the cache.", lambda: len(stores.near)),
+    }
+
+
+def local_gauges(local: Local, stores: Stores) -> Mapping[str, tuple[str, Any]]:
+    """What a process that scores shows."""
+    pool, sandbox = local.pool, local.sandbox
+    return {
+        "reward_service_pool_processes": ("Checking processes that are up.", lambda: pool.alive),
+        "reward_service_pool_busy": ("Checking processes at work.", lambda: pool.busy),
+        "reward_service_pool_queued_items": ("Items waiting for a process.", lambda: pool.queued),
+        "reward_service_cache_entries": ("Outcomes in the cache.", lambda: len(stores.near)),
+        "reward_service_sandbox_places": (
+            "Programs that can run at once.",
+            lambda: sandbox.status().get("places", 0) if sandbox else 0,
+        ),
+        "reward_service_sandbox_busy": (
+            "Programs that run now.",
+            lambda: sandbox.status().get("busy", 0) if sandbox else 0,
+        ),
+        "reward_service_sandbox_waiting": (
+            "Items that wait for a place to run.",
+            lambda: sandbox.status().get("waiting", 0) if sandbox else 0,
+        ),
+    }
+
+
+def local_counters(local: Local) -> Mapping[str, tuple[str, str, Any]]:
+    """What a process that scores counts."""
+    pool, sandbox = local.pool, local.sandbox
+    return {
+        "reward_service_pool_deaths": (
+            "Checking processes that were ended, by cause.",
+            "cause",
+            lambda: dict(pool.stats.kills),
+        ),
+        "reward_service_pool_starts": (
+            "Checking processes started and recycled.",
+            "kind",
+            lambda: {"started": pool.stats.started, "recycled": pool.stats.recycled},
+        ),
+        "reward_service_sandbox_recycled": (
+            "Places that were thrown away, by cause.",
+            "cause",
+            lambda: dict(sandbox.status().get("recycled", {})) if sandbox else {},
+        ),
+    }
 
 
 def build_app(settings: Settings | None = None) -> FastAPI:

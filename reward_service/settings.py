@@ -66,3 +66,49 @@ class Settings(BaseSettings):
     )
     drain_seconds: int = Field(25, ge=0, description="Time that running requests get when the service stops.")
     log_level: str = Field("info", description="critical, error, warning, info or debug.")
+    engine: Literal["embedded", "fleet"] = Field(
+        "embedded",
+        description="Where items are checked: in this process's own pool, or by workers (`redis_url` needed).",
+    )
+    redis_url: str = Field(
+        "",
+        repr=False,
+        description="Redis for a shared cache, durable batches and a fleet: redis://, rediss:// (TLS), unix://, "
+        "redis+sentinel://host:26379/master, redis+cluster://host:6379; nothing keeps all in memory.",
+    )
+    redis_prefix: str = Field(
+        "reward", pattern="^[A-Za-z0-9_.-]{1,64}$", description="Prefix of every key in Redis."
+    )
+    redis_username: str = Field("", description="ACL user of Redis, if not in the URL.")
+    redis_password: str = Field("", repr=False, description="Password of Redis, if not in the URL.")
+    redis_ca: str = Field("", description="PEM file that the certificate of Redis is checked with.")
+    redis_seconds: float = Field(2.0, gt=0, description="The longest that one command to Redis may take.")
+    cache_days: float = Field(14.0, gt=0, description="Days that an outcome stays in the shared cache.")
+    lease_seconds: float = Field(
+        10.0, ge=0.5, description="Silence after which a worker's chunks are given to another worker."
+    )
+    worker_places: int = Field(
+        0,
+        ge=0,
+        description="Chunks that a worker has at work at once; 0 is two per checking process, and two.",
+    )
+    batch_share: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="Share of a worker's places that batches keep however many requests there are.",
+    )
+    batch_bytes: int = Field(
+        4 << 30,
+        ge=1 << 20,
+        description="Bytes of items waiting in all batches; beyond it submissions get 429.",
+    )
+    live_chunks: int = Field(
+        4096, ge=1, description="Chunks of requests waiting for the fleet; beyond it requests get 429."
+    )
+    worker_grace_seconds: float = Field(
+        20.0, ge=0, description="Time in which a worker that is told to stop finishes what it can."
+    )
+    exit_when_orphaned: bool = Field(
+        True, description="A worker stops when the process that started it is gone."
+    )
