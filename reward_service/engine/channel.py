@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import pickletools
 import struct
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
@@ -56,8 +57,22 @@ def pack(value: Any) -> bytes:
 
 
 def unpack(body: bytes) -> Any:
-    """The plain value of a frame's body. pickle.UnpicklingError if it names any class."""
+    """The plain value of a body that one of our processes packed. pickle.UnpicklingError if it names any class."""
     return _PlainUnpickler(io.BytesIO(body)).load()
+
+
+_PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
+
+
+def unpack_foreign(body: bytes) -> Any:
+    """As `unpack`, for bytes that none of our processes wrote. UnpicklingError or ValueError for all that is wrong.
+
+    The unpickler makes its memo as long as the largest place that is named: eight bytes can ask for 32 GiB.
+    """
+    for opcode, argument, _ in pickletools.genops(body):
+        if opcode.name in _PUTS and argument > len(body):
+            raise pickle.UnpicklingError("a place in the memo beyond the pickle's own length")
+    return unpack(body)
 
 
 def decision_to_plain(decision: Outcome | Work) -> tuple[Any, ...]:

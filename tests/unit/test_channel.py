@@ -34,13 +34,25 @@ from reward_service.engine.channel import (
     result_from_plain,
     result_to_plain,
     unpack,
+    unpack_foreign,
     work_from_plain,
     work_to_plain,
 )
 from reward_service.engine.child import decompress, finite, judge_one, plain_ground_truth, run_items
 from reward_service.registry import Registry, Source, handler
 from reward_service.runs import Program, Run, RunLimits, RunResult, RunStatus, Style, Work
-from reward_service.types import Domain, Example, Item, Outcome, Reason, Status, accept, reject, scored
+from reward_service.types import (
+    Domain,
+    Example,
+    Item,
+    Limits,
+    Outcome,
+    Reason,
+    Status,
+    accept,
+    reject,
+    scored,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -142,6 +154,31 @@ def test_arbitrary_bytes_give_plain_values_or_errors(body: bytes) -> None:
     except Exception:
         return
     assert type(value).__module__ == "builtins"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x80\x02Nr\xff\xff\xff\x7f.",  # LONG_BINPUT 2^31 - 1: a memo of 32 GiB
+        b"\x80\x02Nr\xff\xff\xff\x07.",
+        b"Np999999999999\n.",  # PUT
+        b"\x80\x02Nq\xff.",  # BINPUT 255 in a pickle of six bytes
+    ],
+)
+def test_a_stranger_can_not_ask_for_memory_with_a_few_bytes(body: bytes) -> None:
+    with pytest.raises(pickle.UnpicklingError, match="memo"):
+        unpack_foreign(body)
+
+
+@given(JSON, st.integers(0, pickle.HIGHEST_PROTOCOL))
+def test_plain_values_of_strangers_are_read(value: Any, protocol: int) -> None:
+    assert unpack_foreign(pickle.dumps(value, protocol=protocol)) == value
+
+
+@pytest.mark.parametrize("value", NOT_PLAIN, ids=repr)
+def test_classes_of_strangers_are_not(value: Any) -> None:
+    with pytest.raises((pickle.UnpicklingError, ValueError)):
+        unpack_foreign(pickle.dumps(value))
 
 
 # Outcomes
@@ -443,11 +480,21 @@ def test_a_step_is_judged_with_notes_and_results() -> None:
     assert judged(raising(AssertionError()), None, None, step)[0].reason is Reason.INTERNAL
 
 
+class Memory:
+    """Stands in for the limit on this process's own memory."""
+
+    def __init__(self) -> None:
+        self.allowed: list[int] = []
+
+    def allow(self, growth: int) -> None:
+        self.allowed.append(growth)
+
+
 def test_what_passed_its_deadline_in_the_queue_is_not_judged() -> None:
     sent: list[Any] = []
     page = mmap.mmap(-1, SLOT_BYTES * 2)
     tasks = [(*Task("h", "x", "x", str(number), "g", {}), 0.0) for number in range(3)]
-    assert run_items(registry(raising(AssertionError())), tasks, page, 1, sent.append)
+    assert run_items(registry(raising(AssertionError())), tasks, page, 1, Memory(), sent.append)
     (kind, verdicts, _), = sent  # fmt: skip
     assert kind == "D"
     assert [plain[1] for _, plain, _, _ in verdicts] == ["deadline"] * 3
@@ -465,7 +512,9 @@ def test_a_child_says_which_item_it_is_on_and_stops_when_it_is_not_healthy() -> 
 
     sent: list[Any] = []
     tasks = [(*Task("h", "x", "x", str(number), "g", {}), math.inf) for number in range(5)]
-    assert not run_items(registry(plan), tasks, page, 1, sent.append)
+    memory = Memory()
+    assert not run_items(registry(plan), tasks, page, 1, memory, sent.append)
+    assert memory.allowed == [Limits().memory_bytes] * 3
     assert seen == [0, 1, 2]
     assert [message[0] for message in sent] == ["V"] * len(sent)
     assert [place for message in sent for place, *_ in message[1]] == [0, 1, 2]

@@ -144,6 +144,15 @@ def test_bounds_name_what_is_too_much() -> None:
     check_bounds("plain (text) [of] {any} kind, 123")
 
 
+@pytest.mark.parametrize("quote", ["'", '"', "'''x'''", '"x" "'])
+def test_quotes_hide_no_depth_from_the_bounds(quote: str) -> None:
+    """A quote is another thing to JSON, Python and the count: past some depth brackets count wherever they stand."""
+    with pytest.raises(LiteralError, match="nested deeper"):
+        check_bounds(quote + "[" * 5_000)
+    with pytest.raises(LiteralError, match="nested deeper"):
+        check_bounds(quote + "[" * 300 + "]" * 300)
+
+
 # The last one in a text
 
 

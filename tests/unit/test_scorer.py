@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -100,7 +100,7 @@ class Bench:
     def __init__(self, sandbox: FakeSandbox | None = None, cache: Any = None) -> None:
         self.registry = made_registry()
         self.pool = FakePool(self.registry)
-        self.cache = cache or MemoryCache()
+        self.cache = MemoryCache() if cache is None else cache
         self.ground_truths = MemoryGroundTruths()
         self.scorer = Scorer(self.registry, self.pool, self.cache, self.ground_truths, sandbox)
 
@@ -236,6 +236,27 @@ async def test_errors_are_never_cached(bench: Bench) -> None:
         assert not outcome.cached
     assert bench.pool.calls == 2
     assert len(bench.cache) == 0
+
+
+class Recording(MemoryCache):
+    """Writes down what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[Outcome] = []
+
+    async def put_many(self, outcomes: Mapping[bytes, Outcome]) -> None:
+        self.given += outcomes.values()
+        await super().put_many(outcomes)
+
+
+async def test_a_cache_is_never_even_given_an_error() -> None:
+    """The contract of the port: another cache than the memory's need not look."""
+    bench = Bench(cache=Recording())
+    rows = [row("a"), row("raise"), row("a", float("nan")), row("run", source="code__runs"), row("b")]
+    outcomes = await bench.outcomes(*rows)
+    assert [outcome.status for outcome in outcomes].count(Status.ERROR) == 3
+    assert [outcome.extracted for outcome in bench.cache.given] == ["a", "b"]
 
 
 async def test_an_error_beside_scores_keeps_only_the_scores(bench: Bench) -> None:
