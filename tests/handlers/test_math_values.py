@@ -155,6 +155,8 @@ EQUAL = [
     ("\\text{No}", "no"),
     ("AB", "\\text{AB}"),
     ("(D) Alina", "D"),
+    ("D. Alina", "(D)"),
+    ("D Alina", "\\text{D}"),
 ]
 
 DIFFERENT = [
@@ -250,6 +252,9 @@ DIFFERENT = [
     ("A", "B"),
     ("A", "A or B"),
     ("(D) Alina", "A"),
+    ("A stopped clock is right more often.", "A"),
+    ("A stopped clock is right more often.", "a"),
+    ("e is irrational", "e"),
     ("\\text{E}", "\\mathrm{E}*2"),
 ]
 

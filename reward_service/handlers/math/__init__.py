@@ -106,8 +106,8 @@ def _options(item: Item, *, lenient: bool) -> Options:
 
 def _gold_text(value: Any) -> str | None:
     if isinstance(value, str):
-        text = value.strip()
-        return text if text and len(text) <= MAX_GOLD else None
+        text = value.strip(" \n")  # a form feed or tab may be half of a macro
+        return text if text.strip() and len(text) <= MAX_GOLD else None
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):

@@ -558,7 +558,7 @@ class _Parser:
                 raise ParseError("words behind")
             return Node("unit", (scaled,), unit)
         unit = units.of_phrase(phrase, trusted=self.trusted)
-        if unit is None or (node.op in ("sym", "const") and not unit.kind and not self.trusted):
+        if unit is None or (node.op in ("sym", "const") and not unit.kind):
             raise ParseError("words behind")
         self.take()
         while True:

@@ -97,7 +97,7 @@ def _reduced(node: Node) -> bool:
     if any(v is None or v.value.denominator != 1 for v in values):
         return True
     above, below = (v.value.numerator for v in values if v is not None)
-    return math.gcd(above, below) == 1
+    return math.gcd(above, below) <= 1
 
 
 def unevaluated(gold: Node, answer: Node) -> bool:

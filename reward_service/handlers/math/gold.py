@@ -26,7 +26,7 @@ KEPT = 8_192
 """Ground truths that are kept prepared in a process."""
 
 _BOX = frozenset(("box",))
-_CHOICE = re.compile(r"\(([A-J])\) ?\S.*", re.DOTALL)
+_CHOICE = re.compile(r"(?:\(([A-J])\)|([A-J])[.):]|([A-J])(?= [A-Z])) ?\S.*", re.DOTALL)
 _CIRCLED = {chr(0x2460 + i): str(i + 1) for i in range(20)}
 _COMMA_DIGITS = re.compile(r"\d,\d")
 _PROSE = re.compile(r"[A-Za-z\s.,;:'\"()-]+")
@@ -68,9 +68,9 @@ class Gold:
 
     @property
     def choice(self) -> str:
-        """The letter of a written-out choice: `(D) Alina` is D."""
+        """The letter of a written-out choice: `(D) Alina`, `D. Alina` and `D Alina` are D."""
         match = _CHOICE.fullmatch(self.text)
-        return match.group(1) if match else ""
+        return next(filter(None, match.groups())) if match else ""
 
     @property
     def several(self) -> bool:
