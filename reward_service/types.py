@@ -85,7 +85,11 @@ REASONS: Mapping[Reason, tuple[Status, bool, str]] = MappingProxyType(
         Reason.CONSTRAINT_VIOLATED: (Status.SCORED, False, "an instruction was not followed"),
         Reason.JUDGE_YES: (Status.SCORED, False, "the judge model accepted the answer"),
         Reason.JUDGE_NO: (Status.SCORED, False, "the judge model rejected the answer"),
-        Reason.MALFORMED_ITEM: (Status.ERROR, False, "the line of a stream or dump is not an item"),
+        Reason.MALFORMED_ITEM: (
+            Status.ERROR,
+            False,
+            "the row is not an item, or a field that its handler reads is of no use",
+        ),
         Reason.MALFORMED_GROUND_TRUTH: (Status.ERROR, False, "the row's ground truth can't be used"),
         Reason.UNKNOWN_DATA_SOURCE: (Status.ERROR, False, "no handler is routed for this data source"),
         Reason.UNKNOWN_GROUND_TRUTH: (
