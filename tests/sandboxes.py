@@ -42,7 +42,9 @@ async def _bubblewrap() -> AsyncIterator[Sandbox]:
 ADAPTERS = [Adapter("bubblewrap", _bubblewrap)]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=ADAPTERS, ids=lambda adapter: adapter.name)
+@pytest_asyncio.fixture(
+    scope="module", loop_scope="module", params=ADAPTERS, ids=lambda adapter: adapter.name
+)
 async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
     """A started sandbox, one for all tests of a module: so every test is also a test of what the others left."""
     async with request.param.open() as started:

@@ -262,7 +262,9 @@ async def test_floods_end(sandbox: Sandbox, descriptor: int) -> None:
 
 
 async def test_an_endless_printer(sandbox: Sandbox) -> None:
-    found = await result(sandbox, python("try:\n    while True: print('x' * 1000)\nexcept OSError:\n    pass"))
+    found = await result(
+        sandbox, python("try:\n    while True: print('x' * 1000)\nexcept OSError:\n    pass")
+    )
     assert found.status is S.OUTPUT_LIMIT
 
 
@@ -406,7 +408,9 @@ async def test_what_a_program_does_to_its_streams_ends_with_it(sandbox: Sandbox)
 
 
 async def test_files_of_the_item_are_there_in_every_run_as_sent(sandbox: Sandbox) -> None:
-    source = "print(open('data/in.txt').read(), __import__('helper').x)\nopen('data/in.txt', 'w').write('spoilt')"
+    source = (
+        "print(open('data/in.txt').read(), __import__('helper').x)\nopen('data/in.txt', 'w').write('spoilt')"
+    )
     program = python(source, files={"data/in.txt": "né\r\n", "helper.py": "x = 5"})
     found = await results(sandbox, program, *[Run()] * 3)
     assert [one.stderr for one in found] == [""] * 3
@@ -487,7 +491,9 @@ async def test_memory_of_a_program_holds_nothing_of_earlier_ones(sandbox: Sandbo
     found = await asyncio.gather(*(result(sandbox, python(SEARCH)) for _ in range(4)))
     assert [one.stdout for one in found] == ["[]\n"] * 4
     # The search finds what is there.
-    assert (await result(sandbox, python("x = 'CANARY_' + str(654321)\n" + SEARCH))).stdout == "[b'CANARY_654321']\n"
+    assert (
+        await result(sandbox, python("x = 'CANARY_' + str(654321)\n" + SEARCH))
+    ).stdout == "[b'CANARY_654321']\n"
 
 
 # Function style ---------------------------------------------------------------------------------------------------------
@@ -554,7 +560,9 @@ async def test_a_call_that_dies_costs_only_itself(sandbox: Sandbox) -> None:
 
 
 async def test_cpu_time_is_counted_per_call(sandbox: Sandbox) -> None:
-    source = "import time\ndef f(x):\n    e = time.process_time() + x\n    while time.process_time() < e: pass"
+    source = (
+        "import time\ndef f(x):\n    e = time.process_time() + x\n    while time.process_time() < e: pass"
+    )
     found = await results(sandbox, function(source, cpu_seconds=0.6), *calls([0.4], [0.0], [0.4], [2]))
     assert [one.status for one in found] == [S.OK, S.OK, S.OK, S.TIME_LIMIT]
     assert 0.38 < found[0].cpu_seconds < 0.6
@@ -652,15 +660,18 @@ async def test_cpp_compiles_once_and_is_limited(sandbox: Sandbox) -> None:
     if "cpp" not in sandbox.languages():
         pytest.skip("this sandbox has no cpp")
     limits = dataclasses.replace(LIMITS, compile_seconds=2, cpu_seconds=1)
-    bomb = "template<int N> struct A { static const int v = A<N-1>::v + A<N-2>::v * N; };\n#include <map>\n" + "".join(
-        f"std::map<int, std::map<int, char[{n + 1}]>> m{n};\n" for n in range(800)
+    bomb = (
+        "template<int N> struct A { static const int v = A<N-1>::v + A<N-2>::v * N; };\n#include <map>\n"
+        + "".join(f"std::map<int, std::map<int, char[{n + 1}]>> m{n};\n" for n in range(800))
     )
     found = await result(sandbox, Program("cpp", bomb + "int main() {}", limits=limits))
     assert found.status is S.COMPILE_ERROR
     assert "limit" in found.message
     segv = Program("cpp", "int main() { int *p = 0; *p = 1; }", limits=limits)
     assert (await result(sandbox, segv)).signal == 11
-    hog = Program("cpp", "#include <vector>\nint main() { std::vector<char> v(3000000000L, 1); }", limits=limits)
+    hog = Program(
+        "cpp", "#include <vector>\nint main() { std::vector<char> v(3000000000L, 1); }", limits=limits
+    )
     assert (await result(sandbox, hog)).status is S.MEMORY_LIMIT
     # The binary belongs to another user than the program's.
     vandal = '#include <cstdio>\n#include <unistd.h>\nint main(int, char **v) { printf("%d", unlink(v[0]) == 0 || fopen(v[0], "r+")); }'
@@ -741,7 +752,11 @@ async def test_a_mixed_crowd(sandbox: Sandbox) -> None:
         (python("print('y' * 200_000)"), S.OK, lambda one: len(one.stdout) == 200_001),
         (python("while True: print('z' * 10000)", output_bytes=1 << 20), S.OUTPUT_LIMIT, lambda one: True),
         (python("def f("), S.COMPILE_ERROR, lambda one: True),
-        (python("import os\nfor _ in range(5): os.fork()\nimport time; time.sleep(.05)"), S.OK, lambda one: True),
+        (
+            python("import os\nfor _ in range(5): os.fork()\nimport time; time.sleep(.05)"),
+            S.OK,
+            lambda one: True,
+        ),
     ]
     crowd = [kinds[n % len(kinds)] for n in range(80)]
     found = await asyncio.gather(*(result(sandbox, program, "21") for program, _, _ in crowd))

@@ -1,0 +1,98 @@
+"""Hostile programs: each is contained as it says, and the next honest run is right and at normal speed.
+
+The programs are those of `containment.py` and, where that file exists, of `../shared/hacks/containment.jsonl`; the
+adapters are those of `tests/sandboxes.py`. The two places of a sandbox are hit in turn, each program once, all of
+them one after the other: what one of them breaks, a later one shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reward_service.runs import Program, Run, RunLimits, RunStatus
+from tests.hacks.containment import CASES, Case
+from tests.sandboxes import sandbox
+
+if TYPE_CHECKING:
+    from reward_service.engine.ports import Sandbox
+
+__all__ = ["sandbox"]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+
+CORPUS = Path(__file__).parents[3] / "shared" / "hacks" / "containment.jsonl"
+CANARY = "EXPECTED_OUTPUT_CANARY"
+
+DIFFERENCES: dict[str, dict[str, str]] = {
+    "bubblewrap": {},
+}
+"""Adapter -> name of a program -> why ESCAPED is right there. bubblewrap: none (measured with control groups, as root)."""
+
+
+class Hostile(Case):
+    """A program of the corpus, which brings its own prelude."""
+
+    @property
+    def program(self) -> str:
+        """The whole source."""
+        return self.source
+
+
+def corpus() -> list[Case]:
+    """The programs of the corpus, in its order; none where it isn't there."""
+    if not CORPUS.exists():
+        return []
+    rows = [json.loads(line) for line in CORPUS.read_text().splitlines()]
+    return [Hostile(row["id"], row["program"], row["expect"], float(row["limit_s"])) for row in rows]
+
+
+ALL = [*CASES, *corpus()]
+
+
+@pytest.mark.parametrize("case", ALL, ids=[case.name for case in ALL])
+async def test_contained(sandbox: Sandbox, case: Case, request: pytest.FixtureRequest) -> None:
+    adapter = request.node.callspec.params["sandbox"].name
+    # The CPU limit is above the wall limit: programs that use several CPUs show whether they got them.
+    limits = RunLimits(cpu_seconds=3 * case.limit, wall_seconds=case.limit, memory_bytes=512 << 20)
+    program = Program("python", case.program, tests=CANARY, limits=limits)
+    started = time.monotonic()
+    async with sandbox.session(program) as session:
+        (found,) = await session.run([Run()])
+    took = time.monotonic() - started
+    assert "left_behind" not in found.flags
+    if case.name in DIFFERENCES.get(adapter, {}):
+        assert found.stdout == "ESCAPED\n", "a difference that is none any more"
+    elif case.expect == "BLOCKED":
+        assert (found.status, found.stdout) == (RunStatus.OK, "BLOCKED\n"), found
+    elif case.expect == "KILLED":
+        assert found.status is not RunStatus.OK, found
+        assert "ESCAPED" not in found.stdout, found
+        assert took < case.limit + 2 + 3 * (case.limit > 4), "it ends at its limit"
+    else:
+        assert case.expect == "CLEAN"
+        assert "ESCAPED" not in found.stdout, found
+        assert took < case.limit
+    await honest(sandbox)
+
+
+async def honest(sandbox: Sandbox) -> None:
+    """Both places run an honest program, which finds a clean world."""
+    source = (
+        "import os, sys\n"
+        "left = [d + '/' + n for d in ('/tmp', '/dev/shm', '/var/tmp') if os.path.isdir(d) for n in os.listdir(d)]\n"
+        "others = [p for p in os.listdir('/proc') if p.isdigit() and os.stat('/proc/' + p).st_uid == os.getuid()]\n"
+        "print(sum(map(int, sys.stdin.read().split())), left, len(others))\n"
+    )
+
+    async def one() -> None:
+        async with sandbox.session(Program("python", source)) as session:
+            (found,) = await session.run([Run("40 2")])
+        assert (found.status, found.stdout) == (RunStatus.OK, "42 [] 1\n"), found
+        assert found.cpu_seconds < 0.1
+
+    await asyncio.gather(one(), one())
