@@ -45,7 +45,7 @@ class Calls(NamedTuple):
     wrapped: bool = False
 
 
-class Tests(NamedTuple):
+class Script(NamedTuple):
     """Test source. framework: `script`, `check`, `pytest`, `unittest` (see `runs.Program`)."""
 
     source: str
@@ -53,7 +53,7 @@ class Tests(NamedTuple):
     entry_point: str = ""
 
 
-Gold = Stdio | Calls | Tests
+Gold = Stdio | Calls | Script
 
 
 def read(value: Any, extra: Mapping[str, Any]) -> Gold:
@@ -88,11 +88,11 @@ def _json(text: str) -> Any:
 def _from_object(value: dict[str, Any], extra: Mapping[str, Any]) -> Gold:
     for key, framework in (("functional", "script"), ("pytest", "pytest"), ("solution_file", "script")):
         if isinstance(value.get(key), str) and value[key].strip():
-            return Tests(value[key], framework, _text(value.get("entry_point")))
+            return Script(value[key], framework, _text(value.get("entry_point")))
     if isinstance(value.get("test"), str):
         entry = _text(value.get("entry_point")) or _text(extra.get("entry_point"))
         called = "\ncheck(" in value["test"]
-        return Tests(value["test"], "script" if called or not entry else "check", entry)
+        return Script(value["test"], "script" if called or not entry else "check", entry)
     if "test_list" in value or "asserts" in value:
         asserts = [
             *_strings(value.get("test_list") or value.get("asserts")),
@@ -191,10 +191,10 @@ def pickled_text(body: bytes) -> str:
         raise BadGold("the compressed tests are no text") from None
 
 
-def _asserts(asserts: Sequence[str], setup: str) -> Tests:
+def _asserts(asserts: Sequence[str], setup: str) -> Script:
     if not asserts:
         raise BadGold("there are no tests")
-    return Tests("\n".join([setup, *asserts]).strip("\n"), "script")
+    return Script("\n".join([setup, *asserts]).strip("\n"), "script")
 
 
 def _pairs(inputs: Any, outputs: Any, name: str) -> Gold:

@@ -33,7 +33,7 @@ from reward_service.handlers._values import (
 )
 from reward_service.handlers._values import parse as parse_value
 from reward_service.handlers.code import tests_source
-from reward_service.handlers.code.gold import BadGold, Calls, Stdio, Tests, read
+from reward_service.handlers.code.gold import BadGold, Calls, Script, Stdio, read
 from reward_service.handlers.code.sources import READS, SOURCES
 from reward_service.registry import handler
 from reward_service.runs import Program, Run, RunLimits, RunResult, RunStatus, Style, Work
@@ -310,7 +310,7 @@ def _trace(notes: dict[str, Any], place: int, result: RunResult) -> dict[str, An
 # Test code ----------------------------------------------------------------------------------------------------------
 
 
-def _plan_tests(item: Item, gold: Tests) -> Outcome | Work:
+def _plan_tests(item: Item, gold: Script) -> Outcome | Work:
     extra = item.extra_info
     preamble = _preamble(extra)
     needs = tests_source.analyse(gold.source, preamble, extra, gold.entry_point)
