@@ -81,14 +81,16 @@ def where(module: Module, line: int) -> str:
     return f"{module.path.relative_to(ROOT)}:{line}"
 
 
-CORE = {"types", "errors", "runs"}
+CORE = {"types", "errors", "runs", "questions"}
+"""The words: values and errors that everything may speak in."""
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "types": set(),
     "errors": set(),
     "runs": {"types"},
+    "questions": {"types"},
     "registry": CORE,
-    "handlers": {"types", "runs", "registry"},
+    "handlers": CORE - {"errors"} | {"registry"},
     "engine": CORE | {"registry"},
     "adapters": CORE | {"registry", "engine"},
     "wire": {"types", "errors"},

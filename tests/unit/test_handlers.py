@@ -353,7 +353,10 @@ def test_a_ground_truth_of_another_kind_is_refused_or_used(name: str, what: str)
 @pytest.mark.parametrize("profile", Profile)
 @pytest.mark.parametrize("what", ["null", "empty text", "empty list", "empty object"])
 def test_a_row_without_ground_truth_is_never_scored(name: str, profile: Profile, what: str) -> None:
-    """A column that was lost on the way would else be reward 0 for a whole run, or 1 for an empty answer."""
+    """A column that was lost on the way would else be reward 0 for a whole run, or 1 for an empty answer.
+
+    Without the declared fields too: some sources have what an answer is checked against in there.
+    """
     handler, source = SOURCES[name]
     for response in (
         *ANSWERS,
@@ -363,7 +366,7 @@ def test_a_row_without_ground_truth_is_never_scored(name: str, profile: Profile,
         "<answer>null</answer>",
         "```json\nnull\n```",
     ):
-        for outcome in outcomes(handler, item(handler, source, response, AWKWARD[what], profile)):
+        for outcome in outcomes(handler, item(handler, source, response, AWKWARD[what], profile, {})):
             assert outcome.status is Status.ERROR, f"{response!r} scored {outcome.score} ({outcome.reason})"
 
 
