@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from reward_service.handlers.math import Verdict, equal, plan
 from reward_service.handlers.math.compare import match
-from reward_service.handlers.math.evaluate import exact
 from reward_service.handlers.math.expression import parse
 from reward_service.handlers.math.identity import equal_values
 from reward_service.handlers.math.nodes import BudgetError, Node, ParseError
 from reward_service.handlers.math.normal import undress
+from reward_service.handlers.math.rational import exact
 from reward_service.handlers.math.scalars import Options
 from reward_service.types import Item, Profile, Status
 

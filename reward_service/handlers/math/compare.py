@@ -7,12 +7,16 @@ paid. Where two readings of an answer are open (a pair or an interval), the grou
 
 from __future__ import annotations
 
-import math
-from itertools import product
-
 from reward_service.handlers.math.form import bare
+from reward_service.handlers.math.items import (
+    bare_values,
+    elements,
+    flattened,
+    has_signs,
+    same_letter,
+    value_of,
+)
 from reward_service.handlers.math.nodes import (
-    MAX_ITEMS,
     BudgetError,
     Node,
     substitute,
@@ -34,7 +38,8 @@ from reward_service.handlers.math.relations import (
     same_name,
     solves,
 )
-from reward_service.handlers.math.scalars import Options, match_scalar, quantity, spelled
+from reward_service.handlers.math.scalars import Options, match_scalar
+from reward_service.handlers.math.texts import match_texts
 
 Answer = bool | None
 
@@ -47,13 +52,13 @@ def match(gold: Node, answer: Node, options: Options) -> tuple[Answer, str]:
     """The verdict and the name of the comparator that gave it."""
     gold, answer = bare(gold), bare(answer)
     if gold.op == "text" or answer.op == "text":
-        return _texts(gold, answer)
+        return match_texts(gold, answer), "text"
     if gold.op == "matrix" or answer.op == "matrix":
         return _matrices(gold, answer, options), "matrix"
     if is_infinite(gold) or is_infinite(answer):
-        answer = _value_of(answer)
-        if is_infinite(_value_of(gold)) and is_infinite(answer):
-            return is_infinite(_value_of(gold)) == is_infinite(answer), "infinity"
+        answer = value_of(answer)
+        if is_infinite(value_of(gold)) and is_infinite(answer):
+            return is_infinite(value_of(gold)) == is_infinite(answer), "infinity"
     found = _regions(gold, answer, options)
     if found is not None:
         return found
@@ -62,41 +67,6 @@ def match(gold: Node, answer: Node, options: Options) -> tuple[Answer, str]:
     if _is_collection(gold) or _is_collection(answer):
         return _collections(gold, answer, options)
     return _scalars(gold, answer, options), "value"
-
-
-def _value_of(node: Node) -> Node:
-    found = definition(node)
-    return bare(found.values[-1]) if found is not None and len(found.values) == 1 else node
-
-
-# Words
-
-_ARTICLES = frozenset(("a", "an", "the", "is", "are", "it"))
-
-
-def plain_words(text: str) -> str:
-    """Words in lower case without articles and punctuation."""
-    words = [word.strip(".,;:!?()\"'") for word in text.lower().split()]
-    return " ".join(word for word in words if word and word not in _ARTICLES)
-
-
-def _texts(gold: Node, answer: Node) -> tuple[Answer, str]:
-    if gold.op == answer.op == "text":
-        return (True if plain_words(gold.data) == plain_words(answer.data) else None), "text"
-    text, other = (gold, answer) if gold.op == "text" else (answer, gold)
-    letters = spelled(other)
-    if letters is not None and letters.isupper():
-        return letters == text.data, "text"
-    if is_infinite(other) > 0 and plain_words(text.data) in ("infinity", "infinite", "infinitely many"):
-        return True, "text"
-    if (
-        other.op == "seq"
-        and not other.args
-        and plain_words(text.data)
-        in ("empty set", "no solution", "no solutions", "no real solutions", "none")
-    ):
-        return True, "text"
-    return (None if gold.op == "text" else False), "text"
 
 
 # Matrices and vectors
@@ -350,18 +320,18 @@ def _is_collection(node: Node) -> bool:
 
 
 def _collections(gold: Node, answer: Node, options: Options) -> tuple[Answer, str]:
-    if not _signs(gold) and not _signs(answer):
+    if not has_signs(gold) and not has_signs(answer):
         in_order = _in_order(gold, answer)
         if in_order is False:
             return False, "tuple"
         if in_order:
-            return _pairwise(_bare_values(gold.args), _bare_values(answer.args), options), "tuple"
-    one, other = _items(gold), _items(answer)
+            return _pairwise(bare_values(gold.args), bare_values(answer.args), options), "tuple"
+    one, other = elements(gold), elements(answer)
     is_set = any(side.op == "seq" and side.data == "{}" for side in (gold, answer))
     if is_set or (options.lenient and len(one) != len(other)):  # repeated elements say nothing
         one, other = _distinct(one), _distinct(other)
     if len(one) != len(other):
-        flat_one, flat_other = _flattened(one), _flattened(other)
+        flat_one, flat_other = flattened(one), flattened(other)
         if len(flat_one) != len(flat_other) or len(flat_one) == len(one):
             return False, "list"
         one, other = flat_one, flat_other
@@ -373,7 +343,7 @@ def _collections(gold: Node, answer: Node, options: Options) -> tuple[Answer, st
         return match(one[0], other[0], options)
     names = [definition(item) for item in one]
     ordered = all(name is not None for name in names) and all(definition(item) is None for item in other)
-    if ordered and not _same_letter([name.name for name in names if name is not None]):
+    if ordered and not same_letter([name.name for name in names if name is not None]):
         return _pairwise(tuple(one), tuple(other), options), "named list"
     return _multiset(one, other, options), "list"
 
@@ -398,101 +368,6 @@ def _in_order(gold: Node, answer: Node) -> bool | None:
     if gold.op == "list" and answer.op == "seq" and answer.data in _ORDERED and len(answer.args) > 1:
         return True
     return None
-
-
-def _flattened(items: list[Node]) -> list[Node]:
-    """`10,…,14 and -2,…,2` as one list."""
-    out: list[Node] = []
-    for item in items:
-        item = bare(item)
-        if item.op == "label":
-            item = bare(item.args[0])
-        out += _items(item) if item.op == "list" else [item]
-    return out
-
-
-def _signs(node: Node) -> bool:
-    return any(part.op in ("pm", "mp") for part in walk(node))
-
-
-def _bare_values(items: tuple[Node, ...]) -> tuple[Node, ...]:
-    return tuple(_value_of(bare(item)) for item in items)
-
-
-def _same_letter(names: list[Node]) -> bool:
-    letters = {
-        str(name.data).partition("_")[0] if name.op in ("sym", "call") else str(name) for name in names
-    }
-    return len(letters) == 1
-
-
-def _items(node: Node) -> list[Node]:
-    """The elements of a list or set; both signs of `\\pm`; a shared name (`x=1,2`) is taken off."""
-    node = bare(node)
-    if node.op in ("rel", "label"):
-        found = definition(node)
-        if found is not None and len(found.values) == 1:
-            inner = _items(found.values[0])
-            return inner if len(inner) > 1 else [node]
-        return [node]
-    if node.op == "list" and node.data in (";", "or") and all(bare(part).op == "list" for part in node.args):
-        return [Node("seq", _bare_values(bare(part).args), "()") for part in node.args]
-    if node.op == "list" or (node.op == "seq" and node.data == "{}"):
-        grouped = _assignments(node)
-        if grouped is not None:
-            return grouped
-        out: list[Node] = []
-        for part in node.args:
-            out += _items(part) if bare(part).op != "list" else [part]
-            if len(out) > MAX_ITEMS * 4:
-                raise BudgetError("items")
-        if node.op == "list" and out and _leading_name(node.args[0], len(node.args)):
-            found = definition(out[0])
-            if found is not None and all(definition(item) is None for item in out[1:]):
-                out[0] = found.values[-1]
-        return out
-    if _signs(node):
-        return _expanded(node)
-    return [node]
-
-
-def _leading_name(first: Node, count: int) -> bool:
-    return count > 1 and definition(first) is not None
-
-
-def _assignments(node: Node) -> list[Node] | None:
-    """`p=5, q=2 and p=7, q=2`: names that come again in the same order make tuples."""
-    found = [definition(part) for part in node.args]
-    if node.op != "list" or len(found) < 4 or any(entry is None or len(entry.values) != 1 for entry in found):
-        return None
-    names = [entry.name for entry in found if entry is not None]
-    values = [entry.values[0] for entry in found if entry is not None]
-    width = len(set(names))
-    if (
-        width < 2
-        or width == len(names)
-        or len(names) % width
-        or any(names[i] != names[i % width] for i in range(len(names)))
-    ):
-        return None
-    return [Node("seq", tuple(values[i : i + width]), "()") for i in range(0, len(values), width)]
-
-
-def _expanded(node: Node) -> list[Node]:
-    """Every choice of signs: linked in one expression, free between the parts of a tuple."""
-    if node.op == "seq":
-        choices = [_items(part) if _signs(part) else [part] for part in node.args]
-        if math.prod(map(len, choices)) > MAX_ITEMS:
-            raise BudgetError("signs")
-        return [node._replace(args=choice) for choice in product(*choices)]
-    return [_signed(node, True), _signed(node, False)]
-
-
-def _signed(node: Node, plus: bool) -> Node:
-    if node.op in ("pm", "mp"):
-        inner = _signed(node.args[0], plus)
-        return inner if (node.op == "pm") is plus else Node("neg", (inner,))
-    return node._replace(args=tuple(_signed(part, plus) for part in node.args)) if node.args else node
 
 
 def _distinct(items: list[Node]) -> list[Node]:
@@ -535,7 +410,7 @@ def _multiset(gold: list[Node], answer: list[Node], options: Options) -> Answer:
 
 
 def _without_names(gold: Node, answer: Node, options: Options) -> Answer:
-    one, other = _value_of(gold), _value_of(answer)
+    one, other = value_of(gold), value_of(answer)
     if one is gold and other is answer:
         return False
     return match(one, other, options)[0]
@@ -571,6 +446,3 @@ def _one_renaming(gold: Node, answer: Node, *, bound: frozenset[str]) -> dict[st
     if periodic and mine in _PARAMETERS and theirs in _PARAMETERS:
         return {theirs: Node("sym", (), mine)}
     return {}
-
-
-__all__ = ["Options", "match", "plain_words", "quantity"]

@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 
-from reward_service.handlers.math.evaluate import exact
 from reward_service.handlers.math.nodes import Node, Number, symbols, walk
+from reward_service.handlers.math.rational import exact
 
 _WRAPPERS = frozenset(("group", "unit", "pct", "deg"))
 

@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 from reward_service.handlers.math import exact
 from reward_service.handlers.math.answer import find
-from reward_service.handlers.math.compare import plain_words
 from reward_service.handlers.math.expression import parse
 from reward_service.handlers.math.form import bare
 from reward_service.handlers.math.nodes import MAX_CHARS, BudgetError, Node, ParseError
 from reward_service.handlers.math.normal import key, repaired, undress
+from reward_service.handlers.math.texts import words
 
 GOLD_CHARS = 2 * MAX_CHARS
 KEPT = 8_192
@@ -29,9 +29,6 @@ _BOX = frozenset(("box",))
 _CHOICE = re.compile(r"(?:\(([A-J])\)|([A-J])[.):]|([A-J])(?= [A-Z])) ?\S.*", re.DOTALL)
 _CIRCLED = {chr(0x2460 + i): str(i + 1) for i in range(20)}
 _COMMA_DIGITS = re.compile(r"\d,\d")
-_PROSE = re.compile(r"[A-Za-z\s.,;:'\"()-]+")
-_LONG_WORD = re.compile(r"[A-Za-z]{3}")
-_MACROS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|textit|operatorname)\s*|[{}$\\]")
 
 
 class Trees(NamedTuple):
@@ -113,14 +110,3 @@ def trees(plain: str) -> Trees:
         return Trees(node, listed)
     except (ParseError, BudgetError, RecursionError):
         return Trees(None, None)
-
-
-def is_prose(text: str) -> bool:
-    """Words and punctuation, nothing else; at least one word of three letters."""
-    bare_text = _MACROS.sub(" ", text)
-    return _PROSE.fullmatch(bare_text) is not None and _LONG_WORD.search(bare_text) is not None
-
-
-def words(text: str) -> str:
-    """The words of a text, macros aside."""
-    return plain_words(_MACROS.sub(" ", text))

@@ -16,11 +16,11 @@ from fractions import Fraction
 from typing import Any
 
 from reward_service.handlers._text import boxes
-from reward_service.handlers.math.evaluate import exact
 from reward_service.handlers.math.expression import parse
 from reward_service.handlers.math.identity import equal_values
 from reward_service.handlers.math.nodes import MAX_CHARS, BudgetError, Node, ParseError
 from reward_service.handlers.math.normal import undress
+from reward_service.handlers.math.rational import exact
 from reward_service.types import NOTHING, Item, Outcome, Reason, accept, reject, scored
 
 TAIL = 1 << 15

@@ -17,8 +17,9 @@ from typing import Any
 
 from flint import acb, arb
 
-from reward_service.handlers.math.evaluate import UndefinedError, ball, exact, fraction_ball, precision
+from reward_service.handlers.math.balls import ball, fraction_ball, precision
 from reward_service.handlers.math.nodes import Node, symbols, walk, word_set
+from reward_service.handlers.math.rational import UndefinedError, exact
 
 BITS = 160
 MORE_BITS = 1_200

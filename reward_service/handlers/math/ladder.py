@@ -15,7 +15,7 @@ from reward_service.handlers.math import exact, symbolic
 from reward_service.handlers.math.compare import match
 from reward_service.handlers.math.expression import parse
 from reward_service.handlers.math.form import bare, is_literal
-from reward_service.handlers.math.gold import Gold, is_prose, words
+from reward_service.handlers.math.gold import Gold
 from reward_service.handlers.math.nodes import (
     MAX_CHARS,
     BudgetError,
@@ -28,6 +28,7 @@ from reward_service.handlers.math.nodes import (
 )
 from reward_service.handlers.math.normal import key, undress
 from reward_service.handlers.math.scalars import Options
+from reward_service.handlers.math.texts import is_prose, words
 
 
 class Judgement(NamedTuple):
@@ -63,7 +64,7 @@ def _by_tree(gold: Gold, plain: str, options: Options) -> Judgement:
     target = gold.node
     try:
         node = parse(plain)
-        if gold.choice and node == Node("sym", (), gold.choice):
+        if gold.choice and bare(node) == Node("sym", (), gold.choice):
             return Judgement(Verdict.EQUAL, "choice")
         if target is not None:
             result, comparator = match(target, node, options)

@@ -46,9 +46,9 @@ class Verdict(Enum):
     @classmethod
     def of(cls, answer: bool | None) -> Verdict:
         """True, False, None as a verdict."""
-        if answer is None:
-            return cls.UNKNOWN
-        return cls.EQUAL if answer else cls.NOT_EQUAL
+        if answer is True:
+            return cls.EQUAL
+        return cls.NOT_EQUAL if answer is False else cls.UNKNOWN
 
 
 class Node(NamedTuple):

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
 
-from reward_service.handlers.math.evaluate import UndefinedError, ball, exact, precision
+from reward_service.handlers.math.balls import ball, precision
 from reward_service.handlers.math.form import bare
 from reward_service.handlers.math.nodes import Node, number, substitute, symbols
+from reward_service.handlers.math.rational import UndefinedError, exact
 
 Match = Callable[[Node, Node], "bool | None"]
 

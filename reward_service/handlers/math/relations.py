@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 from flint import arb
 
-from reward_service.handlers.math.evaluate import UndefinedError, ball, precision
+from reward_service.handlers.math.balls import ball, precision
 from reward_service.handlers.math.form import bare, written_number
 from reward_service.handlers.math.identity import BITS, ENOUGH, equal_values, points
 from reward_service.handlers.math.nodes import Node, number, substitute, symbols
+from reward_service.handlers.math.rational import UndefinedError
 
 
 class Definition(NamedTuple):
