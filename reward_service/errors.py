@@ -7,6 +7,7 @@ ServiceError
 ├── Overloaded            no capacity now; `retry_after` says when                   429 / 503
 ├── PoolBroken            the process pool can't start children                      503
 ├── SandboxUnavailable    no sandbox could run a program; retried once by the engine 503
+├── JudgeUnavailable      no judge model answered                                    503
 └── Internal              a defect of ours                                           500
 
 What is decided here: the table from error to RFC 9457 problem type. Handlers import none of this: they
@@ -72,6 +73,12 @@ class PoolBroken(ServiceError):
 
 class SandboxUnavailable(ServiceError):
     """The sandbox failed, not the program: engine unreachable, container lost, protocol broken."""
+
+    problem = "not-ready"
+
+
+class JudgeUnavailable(ServiceError):
+    """No judge model could be asked: none configured, none reachable, or taken out of service."""
 
     problem = "not-ready"
 

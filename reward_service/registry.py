@@ -19,15 +19,18 @@ from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Any
 
-from reward_service.runs import RunResult, Work
+from reward_service.questions import Ask
+from reward_service.runs import Work
 from reward_service.types import Domain, Example, Item, Limits, Outcome
 
 ENTRY_POINTS = "reward_service.handlers"
 MAX_NAME = 200
 """Characters of a data source's name. Names come from outside, and looking for a long one's kin is costly."""
 
-Plan = Callable[[Item], Outcome | Work]
-Judge = Callable[[Item, Any, Sequence[RunResult]], Outcome | Work]
+Decision = Outcome | Work | Ask
+Plan = Callable[[Item], Decision]
+Judge = Callable[[Item, Any, Sequence[Any]], Decision]
+"""The results are `RunResult`s of the runs that were asked for, or the one `Opinion` on a question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,8 @@ class Source:
 class Handler:
     """One kind of check. `plan` and `judge` are pure and synchronous.
 
-    reads: the extra_info fields that it looks at. judge: decides on the results of the runs that `plan` asked
-    for; it gets the item without response and ground truth, which it keeps in its notes as far as needed.
+    reads: the extra_info fields that it looks at. judge: decides on the results of the runs, or on the opinion,
+    that `plan` asked for; it gets the item without response and ground truth, which it keeps in its notes as far as needed.
     """
 
     name: str
@@ -168,7 +171,7 @@ def handler(
 
     version: change it with every change of a verdict (it is part of the cache key). reads: the extra_info
     fields that can change the score, and no others; `question` is also looked for in the prompt. judge: for
-    handlers whose `plan` may return `Work`.
+    handlers whose `plan` may return `Work` or `Ask`.
     """
 
     def register(plan: Plan) -> Plan:

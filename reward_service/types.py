@@ -170,7 +170,8 @@ class Outcome:
     score: in [0, 1] when scored, None for an error. correct: score is full marks. detail: safe to show to
     whoever sent the item (no expected value, no hidden test). trace: how the decision came about, with
     expected values; leaves the service only where the caller's scope allows it.
-    queue_ms: waiting; verify_ms: CPU milliseconds of checking; sandbox_ms: CPU milliseconds of the runs.
+    queue_ms: waiting; verify_ms: CPU milliseconds of checking; sandbox_ms: CPU milliseconds of the runs; judge_ms:
+    milliseconds of waiting for a judge model.
     """
 
     status: Status
@@ -187,6 +188,7 @@ class Outcome:
     verify_ms: float = 0.0
     cached: bool = False
     sandbox_ms: float = 0.0
+    judge_ms: float = 0.0
 
     @property
     def retryable(self) -> bool:

@@ -102,6 +102,7 @@ class ResultOut(BaseModel):
     queue_ms: float = Field(description="Milliseconds of waiting.")
     verify_ms: float = Field(description="CPU milliseconds of checking.")
     sandbox_ms: float = Field(description="CPU milliseconds of running the program.")
+    judge_ms: float = Field(description="Milliseconds of waiting for a judge model.")
     retryable: bool = Field(description="For an error: is sending the item again worth it?")
     mask_sample: bool = Field(description="For trainers that mask: true exactly for errors.")
 
@@ -194,6 +195,7 @@ def result(outcome: Outcome, index: int, item_id: str | int | None) -> dict[str,
         "queue_ms": round(outcome.queue_ms, 3),
         "verify_ms": round(outcome.verify_ms, 3),
         "sandbox_ms": round(outcome.sandbox_ms, 3),
+        "judge_ms": round(outcome.judge_ms, 3),
         "retryable": _RETRYABLE[outcome.reason],
         "mask_sample": error,
     }

@@ -15,6 +15,8 @@ import struct
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
+from reward_service.questions import Ask, Opinion, Question, Verdict
+from reward_service.registry import Decision
 from reward_service.runs import Program, Run, RunLimits, RunResult, RunStatus, Style, Work
 from reward_service.types import NOTHING, Outcome, Profile, Reason, Status
 
@@ -38,11 +40,11 @@ class Task(NamedTuple):
     profile: str = Profile.STRICT.value
     explain: bool = False
     step: tuple[Any, list[tuple[Any, ...]]] | None = None
-    """None to plan; to judge: the handler's notes and the results of the runs, as plain data."""
+    """None to plan; to judge: the handler's notes and the results (`answer_to_plain`)."""
 
 
-Verdict = tuple[int, tuple[Any, ...], float, float]
-"""One item on its way back: its place in the chunk, outcome or work, start time, CPU seconds."""
+Judged = tuple[int, tuple[Any, ...], float, float]
+"""One item on its way back: its place in the chunk, decision, start time, CPU seconds."""
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -70,15 +72,18 @@ def unpack_foreign(body: bytes) -> Any:
     The unpickler makes its memo as long as the largest place that is named: eight bytes can ask for 32 GiB.
     """
     for opcode, argument, _ in pickletools.genops(body):
-        if opcode.name in _PUTS and argument > len(body):
+        if opcode.name in _PUTS and isinstance(argument, int) and argument > len(body):
             raise pickle.UnpicklingError("a place in the memo beyond the pickle's own length")
     return unpack(body)
 
 
-def decision_to_plain(decision: Outcome | Work) -> tuple[Any, ...]:
-    """An outcome or work as built-in values."""
+def decision_to_plain(decision: Decision) -> tuple[Any, ...]:
+    """An outcome, work or question as built-in values."""
     if isinstance(decision, Work):
         return (WORK, *work_to_plain(decision))
+    if isinstance(decision, Ask):
+        asked = decision.question
+        return (ASK, asked.question, asked.ground_truth, asked.answer, decision.notes)
     outcome = decision
     return (
         outcome.status.value,
@@ -111,7 +116,7 @@ def plain(value: Any, depth: int = 8) -> Any:
         return f"<{type(value).__name__}>"
 
 
-WORK = "work"
+WORK, ASK, OPINION = "work", "ask", "opinion"
 
 
 def work_to_plain(work: Work) -> tuple[Any, ...]:
@@ -144,16 +149,32 @@ def result_from_plain(plain: tuple[Any, ...]) -> RunResult:
     return RunResult(RunStatus(plain[0]), *plain[1:])
 
 
+def answer_to_plain(answer: RunResult | Opinion) -> tuple[Any, ...]:
+    """A run result or an opinion as built-in values."""
+    if isinstance(answer, Opinion):
+        return (OPINION, answer.verdict.value, answer.model, answer.passes, answer.cached)
+    return result_to_plain(answer)
+
+
+def answer_from_plain(plain: tuple[Any, ...]) -> RunResult | Opinion:
+    """What `answer_to_plain` was given."""
+    if plain[0] == OPINION:
+        return Opinion(Verdict(plain[1]), *plain[2:])
+    return result_from_plain(plain)
+
+
 _STATUS = {status.value: status for status in Status}
 _REASON = {reason.value: reason for reason in Reason}
 
 
 def decision_from_plain(
     plain: tuple[Any, ...], handler: str, version: str, queue_ms: float, verify_ms: float
-) -> Outcome | Work:
+) -> Decision:
     """What `decision_to_plain` was given; an outcome with what only the engine knows."""
     if plain[0] == WORK:
         return work_from_plain(plain[1:])
+    if plain[0] == ASK:
+        return Ask(Question(*plain[1:4]), plain[4])
     status, reason, score, correct, extracted, flags, detail, trace = plain
     return Outcome(
         _STATUS[status],

@@ -37,16 +37,15 @@ from reward_service.engine.channel import (
     IDLE,
     PROGRESS,
     SLOT_BYTES,
+    Judged,
     Task,
-    Verdict,
+    answer_from_plain,
     decision_to_plain,
     pack,
-    result_from_plain,
     unpack,
 )
-from reward_service.registry import Handler, Registry
-from reward_service.runs import Work
-from reward_service.types import Item, Outcome, Profile, Reason, cannot_judge, malformed, reject
+from reward_service.registry import Decision, Handler, Registry
+from reward_service.types import Item, Profile, Reason, cannot_judge, malformed, reject
 
 FORK = struct.Struct("<cI")
 """Supervisor to zygote: b"F" and a slot number, with the child's socket attached."""
@@ -70,7 +69,7 @@ def run_items(
     False if the process should not be used again.
     """
     offset = slot * SLOT_BYTES
-    verdicts: list[Verdict] = []
+    verdicts: list[Judged] = []
     healthy = True
     flushed = time.monotonic()
     cpu_before = time.process_time()
@@ -78,7 +77,7 @@ def run_items(
         task = Task(*fields)
         started = time.monotonic()
         if started > deadline:
-            outcome: Outcome | Work = cannot_judge(
+            outcome: Decision = cannot_judge(
                 Reason.DEADLINE, "the request's deadline passed while the item was queued"
             )
         else:
@@ -104,7 +103,7 @@ def run_items(
     return True
 
 
-def judge_one(handler: Handler, task: Task) -> tuple[Outcome | Work, bool]:
+def judge_one(handler: Handler, task: Task) -> tuple[Decision, bool]:
     """One item's outcome (or work), whatever the handler does; and whether the process is still in order."""
     try:
         gold = plain_ground_truth(task.ground_truth)
@@ -127,7 +126,7 @@ def judge_one(handler: Handler, task: Task) -> tuple[Outcome | Work, bool]:
         if handler.judge is None:
             return cannot_judge(Reason.INTERNAL, f"handler {handler.name} has no judge"), True
         notes, results = task.step
-        return handler.judge(item, notes, [result_from_plain(result) for result in results]), True
+        return handler.judge(item, notes, [answer_from_plain(result) for result in results]), True
     except RecursionError:
         return reject(Reason.BUDGET_EXCEEDED, None, limit="depth"), True
     except MemoryError:

@@ -29,8 +29,7 @@ from typing import Any
 from reward_service.engine.channel import Task, decision_from_plain
 from reward_service.engine.processes import Child, Zygote
 from reward_service.errors import PoolBroken
-from reward_service.registry import Registry
-from reward_service.runs import Work
+from reward_service.registry import Decision, Registry
 from reward_service.types import Outcome, Reason, cannot_judge, reject
 
 log = logging.getLogger(__name__)
@@ -56,13 +55,13 @@ class Job:
     deadline: float
     done: asyncio.Future[None]
     waiting: deque[int]
-    outcomes: list[Outcome | Work | None]
+    outcomes: list[Decision | None]
     missing: int
     suspects: deque[int] = field(default_factory=deque)
     strikes: Counter[int] = field(default_factory=Counter)
     attempts: Counter[int] = field(default_factory=Counter)
 
-    def settle(self, position: int, outcome: Outcome | Work) -> None:
+    def settle(self, position: int, outcome: Decision) -> None:
         """Record an outcome; the first one counts."""
         if self.outcomes[position] is None:
             self.outcomes[position] = outcome
@@ -178,7 +177,7 @@ class Pool:
         self._working.clear()
         self._jobs.clear()
 
-    async def run(self, tasks: Sequence[Task], *, seconds: float = 600.0) -> list[Outcome | Work]:
+    async def run(self, tasks: Sequence[Task], *, seconds: float = 600.0) -> list[Decision]:
         """Plan or judge tasks; the outcomes (or further work) in their order, after at most `seconds`.
 
         Never raises for an item. Cancelling the call drops what has not started.

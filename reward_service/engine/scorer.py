@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 
 from reward_service.engine.channel import Task
 from reward_service.engine.executor import Executor, Runner
+from reward_service.engine.judging import JudgeModel
 from reward_service.engine.ports import Cache, GroundTruths, Sandbox
-from reward_service.registry import MAX_NAME, Handler, Registry, Route
+from reward_service.questions import Ask
+from reward_service.registry import MAX_NAME, Decision, Handler, Registry, Route
 from reward_service.runs import Work
 from reward_service.types import Item, Outcome, Profile, Reason, Status, cannot_judge, fingerprint
 
@@ -69,10 +71,11 @@ class Scorer:
         cache: Cache,
         ground_truths: GroundTruths,
         sandbox: Sandbox | None = None,
+        judge_model: JudgeModel | None = None,
     ) -> None:
         self.registry = registry
         self._pool = pool
-        self._executor = Executor(registry, pool, sandbox)
+        self._executor = Executor(registry, pool, sandbox, judge_model)
         self._cache = cache
         self._ground_truths = ground_truths
         self._routes: dict[tuple[str | None, str | None], Route | Outcome] = {}
@@ -130,21 +133,21 @@ class Scorer:
             await self._cache.put_many(fresh)
 
     async def _finish(
-        self, tasks: Sequence[Task], decisions: Sequence[Outcome | Work], until: float
+        self, tasks: Sequence[Task], decisions: Sequence[Decision], until: float
     ) -> list[Outcome]:
         """The outcomes: those that are decided, and those that need runs first."""
         running: dict[int, asyncio.Task[Outcome]] = {}
         try:
             async with asyncio.TaskGroup() as group:
                 for place, decision in enumerate(decisions):
-                    if isinstance(decision, Work):
+                    if isinstance(decision, Work | Ask):
                         running[place] = group.create_task(
                             self._executor.finish(tasks[place], decision, until)
                         )
         except ExceptionGroup as several:  # a defect of ours: the request fails as a whole, with its cause
             raise several.exceptions[0] from None
         return [
-            running[place].result() if isinstance(decision, Work) else decision
+            running[place].result() if isinstance(decision, Work | Ask) else decision
             for place, decision in enumerate(decisions)
         ]
 
