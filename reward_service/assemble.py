@@ -14,9 +14,11 @@ from fastapi import FastAPI
 from reward_service.adapters.docker_spec import DockerOptions
 from reward_service.adapters.memory import MemoryCache, MemoryGroundTruths
 from reward_service.adapters.memory_queue import MemoryBatchStore, MemoryQueue, MemoryWork
+from reward_service.adapters.openai import JudgeOptions, OpenAIJudge
 from reward_service.adapters.runner import RunnerOptions, RunnerSandbox
 from reward_service.engine.desk import Batches
 from reward_service.engine.fleet import FleetScorer
+from reward_service.engine.judging import Canary
 from reward_service.engine.pool import Pool
 from reward_service.engine.ports import BatchStore, Cache, GroundTruths, Lane, Queue
 from reward_service.engine.scorer import Scorer
@@ -53,6 +55,32 @@ def build_sandbox(settings: Settings) -> RunnerSandbox | None:
     )
     options = RunnerOptions(settings.sandbox, settings.sandbox_places, docker)
     return RunnerSandbox(Path(settings.sandbox_socket) if settings.sandbox_socket else None, options)
+
+
+def build_judge(settings: Settings) -> tuple[OpenAIJudge, Canary] | None:
+    """The judge model that the settings name, and the canary before it; None for none. ValueError if half of it is set."""
+    urls = tuple(filter(None, map(str.strip, settings.judge_urls.split(","))))
+    if not urls:
+        return None
+    if not settings.judge_model:
+        raise ValueError("REWARD_SERVICE_JUDGE_URLS is set, so REWARD_SERVICE_JUDGE_MODEL has to be")
+    judge = OpenAIJudge(
+        JudgeOptions(
+            urls,
+            settings.judge_model,
+            settings.judge_format,
+            settings.judge_api_key.get_secret_value(),
+            settings.judge_concurrency,
+            settings.judge_timeout_seconds,
+            both_orders=settings.judge_both_orders,
+        )
+    )
+    canary = Canary(
+        judge,
+        every_seconds=settings.judge_canary_seconds,
+        max_accepted=settings.judge_canary_max_accepted,
+    )
+    return judge, canary
 
 
 @asynccontextmanager
@@ -146,6 +174,7 @@ class Local(NamedTuple):
 def build_local(settings: Settings, registry: Registry, loader: str, stores: Stores) -> Local:
     """A scorer with a pool and a sandbox of its own."""
     pool = build_pool(settings, registry, loader)
+    judge, canary = build_judge(settings) or (None, None)
     needs_sandbox = any(handler.judge is not None for handler in registry.handlers.values())
     sandbox = build_sandbox(settings) if needs_sandbox else None
     scorer = Scorer(registry, pool, stores.cache, stores.ground_truths, sandbox)
@@ -269,6 +298,18 @@ def local_counters(local: Local) -> Mapping[str, tuple[str, str, Any]]:
             "cause",
             lambda: dict(sandbox.status().get("recycled", {})) if sandbox else {},
         ),
+    }
+
+
+def judge_counts(judge: OpenAIJudge) -> dict[str, float]:
+    """The judge's counters, by kind."""
+    stats = judge.stats
+    return {
+        "request": stats.requests,
+        "retry": stats.retries,
+        "failure": stats.failures,
+        "abstention": stats.abstentions,
+        "cached": stats.cache_hits,
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -58,6 +58,29 @@ class Settings(BaseSettings):
         0, ge=0, description="Programs that run at once (on each engine); 0 is one per core."
     )
     sandbox_image: str = Field("", description="Image of the containers; nothing is the one of this version.")
+    judge_urls: str = Field(
+        "",
+        description="OpenAI-compatible endpoints of a judge model, joined by commas; nothing for no judge.",
+    )
+    judge_model: str = Field("", description="The judge model's name at its endpoints.")
+    judge_format: Literal["instruct", "general-verifier", "xverify", "compass-verifier"] = Field(
+        "instruct", description="Which kind of model it is: decides the prompt and the form of its verdict."
+    )
+    judge_api_key: SecretStr = Field(SecretStr(""), description="Sent to the endpoints as a bearer token.")
+    judge_concurrency: int = Field(64, ge=1, description="Questions under way at once.")
+    judge_timeout_seconds: float = Field(60.0, gt=0, description="Time for one answer of the judge model.")
+    judge_both_orders: bool = Field(
+        False, description="Ask twice with the answers exchanged; both must agree (format instruct)."
+    )
+    judge_canary_seconds: float = Field(
+        3600.0, ge=0, description="Time between rounds of known attacks put to the judge; 0 for none."
+    )
+    judge_canary_max_accepted: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the attacks that may be accepted; beyond it the judge is out of service.",
+    )
     dialects: str = Field(
         "all", description="Trainers' wire formats to serve: `all`, or names joined by commas, or nothing."
     )
