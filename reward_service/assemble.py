@@ -168,6 +168,8 @@ class Local(NamedTuple):
     scorer: Scorer
     pool: Pool
     sandbox: RunnerSandbox | None
+    judge: OpenAIJudge | None
+    canary: Canary | None
     running: AbstractAsyncContextManager[object]
 
 
@@ -177,8 +179,8 @@ def build_local(settings: Settings, registry: Registry, loader: str, stores: Sto
     judge, canary = build_judge(settings) or (None, None)
     needs_sandbox = any(handler.judge is not None for handler in registry.handlers.values())
     sandbox = build_sandbox(settings) if needs_sandbox else None
-    scorer = Scorer(registry, pool, stores.cache, stores.ground_truths, sandbox)
-    return Local(scorer, pool, sandbox, running(pool, sandbox))
+    scorer = Scorer(registry, pool, stores.cache, stores.ground_truths, sandbox, canary)
+    return Local(scorer, pool, sandbox, judge, canary, running(pool, sandbox, judge, canary))
 
 
 def worker_options(settings: Settings, lanes: tuple[Lane, ...] = tuple(Lane)) -> WorkerOptions:
@@ -258,8 +260,18 @@ def fleet_gauges(scorer: FleetScorer, stores: Stores) -> Mapping[str, tuple[str,
 
 def local_gauges(local: Local, stores: Stores) -> Mapping[str, tuple[str, Any]]:
     """What a process that scores shows."""
-    pool, sandbox = local.pool, local.sandbox
+    pool, sandbox, judge, canary = local.pool, local.sandbox, local.judge, local.canary
     return {
+        "reward_service_judge_in_service": (
+            "1 if a judge model may judge: configured, reachable, and not out of service by the canary.",
+            lambda: int(
+                judge is not None and canary is not None and not canary.trouble and judge.available > 0
+            ),
+        ),
+        "reward_service_judge_canary_accepted": (
+            "Share of the known attacks that the judge model accepted in the last round.",
+            lambda: canary.accepted if canary else 0.0,
+        ),
         "reward_service_pool_processes": ("Checking processes that are up.", lambda: pool.alive),
         "reward_service_pool_busy": ("Checking processes at work.", lambda: pool.busy),
         "reward_service_pool_queued_items": ("Items waiting for a process.", lambda: pool.queued),
@@ -281,8 +293,13 @@ def local_gauges(local: Local, stores: Stores) -> Mapping[str, tuple[str, Any]]:
 
 def local_counters(local: Local) -> Mapping[str, tuple[str, str, Any]]:
     """What a process that scores counts."""
-    pool, sandbox = local.pool, local.sandbox
+    pool, sandbox, judge = local.pool, local.sandbox, local.judge
     return {
+        "reward_service_judge": (
+            "Requests to the judge model, by what became of them.",
+            "kind",
+            lambda: judge_counts(judge) if judge else {},
+        ),
         "reward_service_pool_deaths": (
             "Checking processes that were ended, by cause.",
             "cause",
