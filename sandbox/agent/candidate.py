@@ -12,15 +12,17 @@ the task's class is `Solution`. The program isn't `__main__` here, so that a dem
   request   {"calls": [{"t": target, "a": […], "k": {…}, "o": heap, "m": 1 to report changed arguments}, …], "free": […]}
             {"op": operation, "t": target, "a": […], "free": […]}
   target    {"p": "name"} or {"h": number}
-  reply     per call or operation {"v": value, "o": heap, "m": {"a": […], "k": {…}}, "s": printed}, or
-            {"e": [classes], "x": message, "s": printed}
+  reply     per call or operation {"v": value, "o": heap, "m": {"a": […], "k": {…}}, "s": printed, "c": 1 if it was
+            a coroutine's}, or {"e": [classes], "x": message, "s": printed}
   call-back {"cb": number, "a": […], "k": {…}, "o": heap}, answered by {"v": value, "o": heap} or {"e": …, "x": …}
 """
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import importlib
+import importlib.util
 import inspect
 import io
 import operator
@@ -31,6 +33,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+import testing
 import values
 from frames import Broken, Channel
 
@@ -131,6 +134,10 @@ class Space:
         sys.modules[MODULE] = module
         names = module.__dict__
         options = program.get("options") or {}
+        if "pytest" in program["source"] and importlib.util.find_spec("pytest") is None:
+            sys.modules.update(
+                testing.runner_modules()
+            )  # a program may bring tests of its own, which nobody runs
         for name, origin in (options.get("imports") or {}).items():
             found = importlib.import_module(origin)
             names[name] = getattr(found, name) if hasattr(found, name) else found
@@ -362,6 +369,8 @@ def serve(connection: socket.socket, program: dict[str, Any]) -> None:
             result = space.named(space.entry)(*args, **kwargs)
             if inspect.isgenerator(result):
                 result = list(result)
+            elif inspect.iscoroutine(result):
+                result = asyncio.run(result)
             encoder = space.encoder(identify=False)
             value: dict[str, Any] = {"v": encoder.encode(result)}
             if result is None and args:
@@ -451,8 +460,12 @@ class Server:
         sent = self._space._sent
         result = function(*args, **kwargs)
         self._space._sent = sent
+        reply: dict[str, Any] = {}
+        if inspect.iscoroutine(result):
+            reply["c"] = 1
+            result = asyncio.run(result)
         encoder = self._space.encoder(identify=True)
-        reply: dict[str, Any] = {"v": encoder.encode(result)}
+        reply["v"] = encoder.encode(result)
         if call.get("m") and (result is None or call["m"] == 2) and (args or kwargs):
             reply["m"] = {
                 "a": [encoder.encode(arg) for arg in args],

@@ -63,6 +63,7 @@ class Verdict(Exception):
 
 def run(connection: socket.socket, verdict: socket.socket, program: dict[str, Any]) -> None:
     """Run the tests of `program` and write one verdict frame. Never raises for anything the program does."""
+    sys.setrecursionlimit(20_000)  # the task's own helpers recurse over long lists
     result = judge(Channel(connection), program)
     Channel(verdict).send(result)
 
@@ -174,10 +175,10 @@ class Suite:
             self._stand_in(name, solution.__dict__, required=name in roots)
         for name in roots:
             names[name] = solution.__dict__[name]
-        if used.solution_as_module:
-            for name in self._known:
-                if name not in solution.__dict__ and not hasattr(builtins, name):
-                    self._stand_in(name, solution.__dict__)
+        exported = set(solution.__dict__)
+        for name in used.attributes:
+            if name not in solution.__dict__:
+                self._stand_in(name, solution.__dict__)
         missing = [
             name
             for name in used.free
@@ -194,10 +195,9 @@ class Suite:
                 names[name] = solution.__dict__[name]
             elif not roots and not used.star:
                 raise Verdict("compile_error", f"the program does not define {name!r}")
-        # `from solution import *` copies what it finds there: never a built-in, never a trusted name.
-        solution.__all__ = [
-            n for n in solution.__dict__ if not n.startswith("__") and (n in wanted or n not in names)
-        ]  # type: ignore[attr-defined]
+        # What `from solution import *` brings: nothing that could take the place of a trusted name.
+        exported.update(name for name in still if name in solution.__dict__)
+        solution.__all__ = sorted(name for name in exported if not name.startswith("__"))  # type: ignore[attr-defined]
 
     def _stand_in(self, name: str, into: dict[str, Any], required: bool = False) -> None:
         kind = self._known.get(name, "")
@@ -266,8 +266,7 @@ class Suite:
         except (Gone, Verdict):
             raise
         except SystemExit as exit_:
-            if exit_.code not in (None, 0):
-                self.exited = True
+            self.exited = exit_.code not in (None, 0) and not self._ran_main
         except BaseException as error:
             line = line_of(error)
             return asserts.before(line), max(1, asserts.total - asserts.before(line)), describe(error)
@@ -303,7 +302,8 @@ class Names(ast.NodeVisitor):
     def __init__(self, tree: ast.Module) -> None:
         self.from_solution: set[str] = set()
         self.star = False
-        self.solution_as_module = False
+        self.attributes: set[str] = set()
+        self._modules: set[str] = set()
         self._bound: set[str] = set()
         self._used: dict[str, None] = {}
         self.visit(tree)
@@ -327,8 +327,13 @@ class Names(ast.NodeVisitor):
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
             if alias.name in ("solution", "main", "your_module"):
-                self.solution_as_module = True
+                self._modules.add(alias.asname or alias.name)
             self._bound.add(alias.asname or alias.name.partition(".")[0])
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        if isinstance(node.value, ast.Name) and node.value.id in self._modules:
+            self.attributes.add(node.attr)
+        self.generic_visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self._bound.add(node.name)
@@ -457,7 +462,8 @@ def describe(error: BaseException) -> str:
     if isinstance(error, Unverifiable):
         return f"{error}{where}"
     if isinstance(error, CandidateError):
-        return f"{error}{where}"
+        # The text may quote a test's input; the name of the class is enough.
+        return f"{str(error).partition(':')[0][:80]}{where}"
     return f"{type(error).__name__}{where}"
 
 

@@ -216,6 +216,24 @@ PASSES = {
     ),
     "future import first": Case("from __future__ import annotations\ndef f(x: Nope): return x", "assert f(1) == 1", preamble="import math"),
     "well-known names": Case("def f(x): return x", "assert Counter(f('aa')) == {'a': 2} and math.isclose(f(1), 1)"),
+    "a program with tests of its own": Case(
+        "import pytest\ndef f(x): return x\n@pytest.mark.parametrize('x', [1])\ndef test_f(x):\n    assert f(x)", "assert f(2) == 2"
+    ),
+    "coroutine": Case(
+        "async def f(x): return x + 1", "import asyncio\nasync def main():\n    assert await f(1) == 2\nasyncio.run(main())\n"
+        "assert asyncio.run(f(2)) == 3",
+    ),
+    "deep helper of the task": Case(
+        "def f(n): return n", "assert down(f(chain(range(4000)))) == 4000", "f",
+        LINKED + "def down(node): return 1 + down(node.next) if node else 0\n",
+    ),
+    "an object of the program's as key of nothing, compared by identity": Case(
+        "class N: pass\nn = N()\ndef f(): return n", "assert f() is f()"
+    ),
+    "custom error by its base": Case(STACK, "from solution import Empty, Stack\nimport pytest\ndef test_a():\n"
+        "    with pytest.raises(ValueError):\n        Stack().pop()\n    with pytest.raises(Empty):\n        Stack().pop()",
+        "Stack", framework="pytest",
+    ),
     "a dataclass": Case(
         "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\ndef f(x): return P(x)", "assert f(3).x == 3", "f,P"
     ),
@@ -286,6 +304,11 @@ FAILS = {
         Case("import types\nmath = types.SimpleNamespace(isclose=lambda *a: True)\ndef f(x): return 5", "from solution import *\nassert math.isclose(f(1), 1)"),
         "tests_failed", "",
     ),
+    "replaces a module beside import solution": (
+        Case("class math:\n    @staticmethod\n    def isclose(*a): return True\ndef f(x): return 5",
+             "import math\nimport solution\nfrom solution import *\nassert math.isclose(solution.f(1), 1)"),
+        "tests_failed", "",
+    ),
     "lacks the function": (Case("def g(x): return x", TESTED + "check(f)"), "compile_error", ""),
     "does not compile": (Case("def f(x) return x", TESTED + "check(f)"), "compile_error", ""),
     "raises on import": (Case("1 / 0", TESTED + "check(f)"), "runtime_error", ""),
@@ -339,6 +362,11 @@ def test_says_how_far_it_came() -> None:
     result = run_tests("def f(n): return n", tests)
     assert (result["status"], result["passed"], result["failed"]) == ("tests_failed", 6, 4)
     assert "5" not in result["message"].replace("line", "")[:20]
+
+
+def test_a_failure_never_quotes_a_tests_input() -> None:
+    result = run_tests("class Odd(Exception): pass\ndef f(n): raise Odd(n)", "assert f(777001) == 3")
+    assert result["status"] == "tests_failed" and "777001" not in str(result)
 
 
 def test_a_failure_never_quotes_what_was_expected() -> None:
