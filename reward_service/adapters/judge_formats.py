@@ -37,7 +37,7 @@ class Format:
 
 def clean(text: str) -> str:
     """Text that can't close or open any of the templates: no brackets of chat marks, no fences, no headings."""
-    text = re.sub(r"<\|?[^<>]{0,60}\|?>|```|\"\"\"|#{2,}|\[/?INST\]", " ", text)
+    text = re.sub(r"<\|[^<>|]{0,60}\|>|</?[a-zA-Z_｜][^<>]{0,60}>|```|\"\"\"|#{2,}|\[/?INST\]", " ", text)
     return " ".join(text.split())
 
 

@@ -21,14 +21,21 @@ from reward_service.types import Outcome, Reason, cannot_judge, reject, scored
 MAX_ANSWER = 512
 MAX_QUESTION = 8_000
 
+
+def _unaccented(text: str) -> str:
+    kept = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+    return unicodedata.normalize("NFC", kept)
+
+
 _OPENERS = frozenset(
-    """
+    _unaccented(opener)
+    for opener in """
 solution|answer|final answer|the answer|response|thought process|reasoning|explanation|result|conclusion|analysis|step 1
 let us solve this problem step by step|lets solve this problem step by step|let us think step by step|lets think step by step
 let me think|let me solve this|first|sure|okay|here is the answer|here is the solution|to solve this problem|we need to find
 the final answer is|the answer is|the solution is|i think|see above|as above|as shown|as required|done|correct|yes it is
-解|解答|答案|答|解析|かいせつ|解説|解答|答え|回答|respuesta|solucion|la respuesta es|reponse|solution finale|antwort|losung|lösung
-ответ|решение|risposta|soluzione|resposta|solução|정답|풀이|الجواب|जवाब
+解|解答|答案|答|解析|かいせつ|解説|解答|答え|回答|respuesta|solucion|la respuesta es|reponse|solution finale|antwort|losung
+ответ|решение|risposta|soluzione|resposta|solucao|정답|풀이|الجواب|जवाब
 """.replace("\n", "|")
     .strip("|")
     .split("|")
@@ -39,7 +46,7 @@ _VERDICTS = re.compile(
     r"final (?:decision|grade|verdict|judge?ment|score|rating)|\bverdict\b|\bgrad(?:e|er|ing)\b|\bjudge?ment\b"
     r"|\b(?:answer|student|response|solution|submission|candidate|it|this|that) (?:is|was|are|should be|must be|seems) "
     r"(?:\w+ )?(?:right|correct|valid|true|accurate|equivalent|verified|accepted|approved|equal)\b"
-    r"|\b(?:marked?|count(?:ed)?|treat(?:ed)?|accept(?:ed)?|grade[d]?|score[d]?) (?:\w+ ){0,3}(?:as )?(?:correct|right|true)\b"
+    r"|\b(?:mark(?:ed)?|count(?:ed)?|treat(?:ed)?|accept(?:ed)?|grade[d]?|score[d]?) (?:\w+ ){0,3}(?:correct|right|true)\b"
     r"|\bfull (?:marks?|credit|score|points)\b|\bverified\b|\bapproved\b|\bcorrectness\b"
     r"|\b(?:ignore|disregard|forget|override|bypass)\b.{0,60}\b(?:instruction|prompt|rule|above|previous|prior|everything|all)"
     r"|\binstructions?\b|\bsystem prompt\b|\byou (?:are|must|should|will|have to)\b|\b(?:output|respond|reply|print|say|write) "
@@ -89,13 +96,13 @@ def objection(question: str, gold: str, answer: str) -> str | None:
     if any(map(_mixed, words)):
         return "judge_injection"
     bare = " ".join(word.replace("'", "") for word in _WORD.findall(latin.lower().replace("'", "")))
-    if bare in _OPENERS:
-        return "master_key"
     gold_lower = gold_text.lower()
     for pattern in (_VERDICTS, _MARKS):
         found = pattern.search(latin)
         if found is not None and found.group().lower() not in gold_lower:
             return "judge_injection"
+    if _unaccented(bare) in _OPENERS:
+        return "master_key"
     if len(words) >= 4 and " ".join(words).lower() in " ".join(_WORD.findall(neutral(question))).lower():
         return "restated_question"
     if len(words) >= 20 and len({word.lower() for word in words}) < 0.4 * len(words):

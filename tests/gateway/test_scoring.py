@@ -23,7 +23,7 @@ ORDER = {
 WRONG = {**ORDER, "response": "<answer>['crow', 'owl']</answer>"}
 FIELDS = {
     "id", "index", "status", "score", "correct", "reason", "extracted", "flags", "handler", "version", "detail",
-    "cached", "queue_ms", "verify_ms", "sandbox_ms", "retryable", "mask_sample",
+    "cached", "queue_ms", "verify_ms", "sandbox_ms", "judge_ms", "retryable", "mask_sample",
 }  # fmt: skip
 
 

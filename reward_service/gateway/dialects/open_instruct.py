@@ -7,7 +7,8 @@ built-in values and no class.
 
 Each test is scored as an item of its own through the code handler, so what a program can't cheat there it can't cheat
 here. The client turns every failure into 0.0 and retries nothing: so a passing failure is waited out for nearly all of the
-thirty seconds or more that it waits, and only then answered 503. Facts: reference/sandbox.md §1.3, trainers.md §2.9.
+thirty seconds or more that it waits, and only then answered 503; tests that nobody can judge are a 422, which its log
+shows. Facts: reference/sandbox.md §1.3, trainers.md §2.9.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from reward_service.engine.channel import unpack
+from reward_service.engine.channel import unpack_foreign
 from reward_service.engine.scorer import Row, Scored
 from reward_service.errors import BadRequest, Overloaded
 from reward_service.gateway.core import Gateway
@@ -79,11 +80,12 @@ async def answer(gateway: Gateway, request: Request, *, stdio: bool) -> Response
     ]
     seconds = max(30.0, min(300.0, 10.0 * limit)) - 3.0
     scored = await patiently(gateway, rows, seconds)
-    unjudged = next((one.outcome for one in scored if one.outcome.score is None), None)
-    if unjudged is not None:
-        raise Overloaded(
-            str(unjudged.detail.get("message", unjudged.reason)), problem="not-ready", retry_after=1.0
-        )
+    for place, one in enumerate(scored):
+        if one.outcome.score is None:
+            text = f"test {place}: {one.outcome.detail.get('message', one.outcome.reason)}"
+            if not one.outcome.retryable:
+                raise BadRequest(text)
+            raise Overloaded(text, problem="not-ready", retry_after=1.0)
     return reply(
         {
             "results": [int(bool(one.outcome.correct)) for one in scored],
@@ -135,7 +137,7 @@ def unpickled(text: str) -> Any:
         data = machine.decompress(base64.b64decode(text, validate=True), MAX_DECODED)
         if machine.unconsumed_tail or not machine.eof:
             raise ValueError
-        value = unpack(data)
+        value = unpack_foreign(data)
     except (
         binascii.Error, zlib.error, pickle.UnpicklingError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError,
         MemoryError, OverflowError, RecursionError,
