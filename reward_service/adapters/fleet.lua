@@ -405,7 +405,7 @@ local function commit_batch(name, message, id, number, items, failed, bytes, pay
     redis.call('RPUSH', m .. ':d', number)
     local scored = redis.call('HINCRBY', m, 'completed', items - failed)
     local done = scored + redis.call('HINCRBY', m, 'failed', failed)
-    redis.call('HINCRBY', m, 'bytes', -bytes)
+    redis.call('HINCRBY', m, 'bytes', 0 - bytes)
     local got = redis.call('HMGET', m, 'total', 'newer_at', 'newer_done')
     if done == tonumber(items) then
       redis.call('PEXPIRE', m .. ':r', redis.call('PTTL', m))

@@ -14,6 +14,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from redis.asyncio import RedisCluster
@@ -30,7 +31,7 @@ from reward_service.engine.records import (
     value_to_json,
 )
 from reward_service.errors import Overloaded
-from reward_service.types import Outcome, Status
+from reward_service.types import NOTHING, Outcome, Status
 
 log = logging.getLogger(__name__)
 
@@ -132,11 +133,8 @@ def _bucket(key: bytes) -> int:
 
 
 def _as_hit(outcome: Outcome) -> Outcome:
-    """What a later reader gets: it did not wait, and nothing was judged for it."""
-    return Outcome(
-        outcome.status, outcome.reason, outcome.score, outcome.correct, outcome.extracted, outcome.flags, outcome.detail,
-        {}, outcome.handler, outcome.version, 0.0, outcome.verify_ms, True, outcome.sandbox_ms,
-    )  # fmt: skip
+    """What a later reader gets: it did not wait."""
+    return replace(outcome, trace=NOTHING, queue_ms=0.0, cached=True)
 
 
 class TieredCache:
@@ -184,7 +182,7 @@ while used > capacity do
   local oldest = redis.call('ZPOPMIN', KEYS[1])[1]
   if not oldest then break end
   redis.call('DEL', KEYS[1] .. ':' .. oldest)
-  used = redis.call('HINCRBY', total, '', -(redis.call('HGET', total, oldest) or 0))
+  used = redis.call('HINCRBY', total, '', 0 - (redis.call('HGET', total, oldest) or 0))
   redis.call('HDEL', total, oldest)
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -24,9 +25,11 @@ from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
+from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 
 from reward_service.errors import Overloaded
+
+log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 64
 HEALTH_SECONDS = 15
@@ -123,6 +126,8 @@ def failures() -> Iterator[None]:
     except OutOfMemoryError:
         raise Overloaded("Redis has no memory left for more work", retry_after=5.0) from None
     except (TimeoutError, RedisError, OSError) as error:
+        if isinstance(error, ResponseError):  # it answered: a role, a right or a command that it refuses
+            log.error("Redis refused a command: %s", str(error)[:300])
         raise unreachable(error) from error
 
 

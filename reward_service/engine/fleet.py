@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import replace
 
 from reward_service.engine.channel import Task
 from reward_service.engine.ports import Ask, Cache, GroundTruths, Queue
@@ -214,7 +215,4 @@ def named(outcome: Outcome, group: Prepared) -> Outcome:
     """With the handler's name, where nobody got as far as a handler."""
     if outcome.handler:
         return outcome
-    return Outcome(
-        outcome.status, outcome.reason, outcome.score, outcome.correct, outcome.extracted, outcome.flags, outcome.detail,
-        outcome.trace, group.handler.name, group.handler.version, outcome.queue_ms,
-    )  # fmt: skip
+    return replace(outcome, handler=group.handler.name, version=group.handler.version)

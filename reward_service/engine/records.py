@@ -159,6 +159,10 @@ def entries_of(payload: bytes) -> list[Entry]:
 # Outcomes
 
 
+TIMINGS = tuple(name for name in Outcome.__slots__ if name.endswith("_ms"))
+"""By name on the wire, and only those that are not 0: another version may know others."""
+
+
 def outcome_to_plain(outcome: Outcome) -> list[Any]:
     """An outcome as JSON values."""
     plain: list[Any] = [
@@ -171,10 +175,8 @@ def outcome_to_plain(outcome: Outcome) -> list[Any]:
         outcome.detail if type(outcome.detail) is dict else dict(outcome.detail),
         outcome.handler,
         outcome.version,
-        round(outcome.queue_ms, 3),
-        round(outcome.verify_ms, 3),
-        round(outcome.sandbox_ms, 3),
         outcome.cached,
+        {name: round(spent, 3) for name in TIMINGS if (spent := getattr(outcome, name))},
     ]
     if outcome.trace:
         plain.append(dict(outcome.trace))
@@ -188,11 +190,11 @@ _NUMBER = (float, int)
 
 def outcome_from_plain(plain: Any) -> Outcome:
     """The outcome that `outcome_to_plain` was given. Corrupt for anything that can't have been one."""
-    if type(plain) is not list or not 13 <= len(plain) <= 14:
+    if type(plain) is not list or not 11 <= len(plain) <= 12:
         raise Corrupt("an outcome of another shape")
     status_name, reason_name, score, correct, extracted, flags, detail = plain[:7]
-    handler, version, queue_ms, verify_ms, sandbox_ms, cached = plain[7:13]
-    trace = plain[13] if len(plain) == 14 else None
+    handler, version, cached, timings = plain[7:11]
+    trace = plain[11] if len(plain) == 12 else None
     try:
         status, reason = _STATUS[status_name], _REASON[reason_name]
     except (KeyError, TypeError):
@@ -212,14 +214,16 @@ def outcome_from_plain(plain: Any) -> Outcome:
         or type(detail) is not dict
         or type(handler) is not str
         or type(version) is not str
-        or not all(type(spent) in _NUMBER for spent in (queue_ms, verify_ms, sandbox_ms))
+        or type(timings) is not dict
+        or not all(type(spent) in _NUMBER for spent in timings.values())
         or type(cached) is not bool
         or type(trace) not in (dict, type(None))
     ):
         raise Corrupt("an outcome with a field of another type")
+    known = {name: spent for name, spent in timings.items() if name in TIMINGS}
     return Outcome(
         status, reason, score, correct, extracted, tuple(flags), detail or NOTHING, trace or NOTHING, handler, version,
-        queue_ms, verify_ms, cached, sandbox_ms,
+        cached=cached, **known,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What every `ports.Cache` keeps to. An adapter joins by one entry in `ADAPTERS`; the rest is only the memory's."""
+"""What every `ports.Cache` keeps to. An adapter joins by a name in `ADAPTERS`; the rest is only the memory's."""
 
 from __future__ import annotations
 
@@ -6,36 +6,46 @@ import json
 import math
 import random
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reward_service.adapters.memory import MemoryCache, weight
+from reward_service.adapters.redis import RedisCache, TieredCache
 from reward_service.engine.ports import Cache
+from reward_service.engine.records import TIMINGS
 from reward_service.types import Outcome, Reason, Status, cannot_judge, malformed, reject, scored
 
 MakeCache = Callable[[], Awaitable[Cache]]
 
 
-async def memory() -> Cache:
-    return MemoryCache()
+ADAPTERS = ["memory", "redis", "cluster", "tiered"]
 
 
-ADAPTERS: dict[str, MakeCache] = {"memory": memory}
-"""Name -> an empty cache with room for ten thousand small outcomes."""
+@pytest.fixture(
+    params=[pytest.param(name, marks=pytest.mark.redis if name != "memory" else ()) for name in ADAPTERS]
+)
+def make_cache(request: pytest.FixtureRequest, options: Any, closing: Any) -> MakeCache:
+    """Makes an empty cache with room for ten thousand small outcomes."""
 
+    async def make() -> Cache:
+        if request.param == "memory":
+            return MemoryCache()
+        cache = RedisCache(options("cluster" if request.param == "cluster" else "redis"))
+        closing(cache.close)
+        return cache if request.param != "tiered" else TieredCache(MemoryCache(), cache)
 
-@pytest.fixture(params=ADAPTERS)
-def make_cache(request: pytest.FixtureRequest) -> MakeCache:
-    return ADAPTERS[request.param]
+    return make
 
 
 def outcome(number: int) -> Outcome:
     """A scored outcome with something in every field."""
     return Outcome(
         Status.SCORED, Reason.PARTIALLY_EQUAL, number % 7 / 7, number % 7 == 7, f"answer {number}", ("flag", f"f{number}"),
-        {"message": "é\u2028", "n": number, "list": [1, None, {"a": 0.5}]}, {}, "handler", "3", 1.25, 2.5, False, 0.75,
+        {"message": "é\u2028", "n": number, "list": [1, None, {"a": 0.5}]}, {}, "handler", "3",
+        **{name: 0.25 * place for place, name in enumerate(TIMINGS, 1)},
     )  # fmt: skip
 
 
@@ -56,7 +66,7 @@ def same(hit: Outcome | None, put: Outcome) -> bool:
         "flags",
         "handler",
         "version",
-        "sandbox_ms",
+        *(name for name in TIMINGS if name != "queue_ms"),
     )
     return all(getattr(hit, name) == getattr(put, name) for name in fields) and dict(hit.detail) == dict(
         put.detail

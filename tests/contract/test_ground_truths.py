@@ -1,4 +1,4 @@
-"""What every `ports.GroundTruths` keeps to. An adapter joins by one entry in `ADAPTERS`."""
+"""What every `ports.GroundTruths` keeps to. An adapter joins by a name in `ADAPTERS`."""
 
 from __future__ import annotations
 
@@ -10,23 +10,36 @@ from typing import Any
 import pytest
 
 from reward_service.adapters.memory import MemoryGroundTruths
+from reward_service.adapters.redis import RedisGroundTruths, TieredGroundTruths
 from reward_service.engine.ports import GroundTruths
 from reward_service.errors import Overloaded
 
 MakeGroundTruths = Callable[[int], Awaitable[GroundTruths]]
 
 
-async def memory(capacity_bytes: int) -> GroundTruths:
-    return MemoryGroundTruths(capacity_bytes)
+ADAPTERS = ["memory", "redis", "cluster", "tiered"]
 
 
-ADAPTERS: dict[str, MakeGroundTruths] = {"memory": memory}
-"""Name -> an empty store of so many bytes."""
+@pytest.fixture(
+    params=[pytest.param(name, marks=pytest.mark.redis if name != "memory" else ()) for name in ADAPTERS]
+)
+def make_ground_truths(request: pytest.FixtureRequest, options: Any, closing: Any) -> MakeGroundTruths:
+    """Makes an empty store of so many bytes."""
 
+    async def make(capacity_bytes: int) -> GroundTruths:
+        if request.param == "memory":
+            return MemoryGroundTruths(capacity_bytes)
+        store = RedisGroundTruths(
+            options("cluster" if request.param == "cluster" else "redis"), capacity_bytes
+        )
+        closing(store.close)
+        return (
+            store
+            if request.param != "tiered"
+            else TieredGroundTruths(MemoryGroundTruths(capacity_bytes), store)
+        )
 
-@pytest.fixture(params=ADAPTERS)
-def make_ground_truths(request: pytest.FixtureRequest) -> MakeGroundTruths:
-    return ADAPTERS[request.param]
+    return make
 
 
 def digest(value: Any) -> str:
