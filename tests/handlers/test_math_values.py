@@ -267,3 +267,52 @@ def test_equal(gold: str, answer: str) -> None:
 @pytest.mark.parametrize(("gold", "answer"), DIFFERENT)
 def test_different(gold: str, answer: str) -> None:
     assert equal(gold, answer) is not Verdict.EQUAL
+
+
+FORMS = [
+    ("6", "\\text{six}"),
+    ("\\text{June 20}", "June 20"),
+    ("3:00 \\text{ p.m.}", "3:00 p.m."),
+    ("\\text{True}", "Yes"),
+    ("C", "\\text{(C) }25"),
+    ("C", "(C) 25"),
+    ("C", "\\text{Option C}"),
+    ("24", "4!=24"),
+    ("17", "17 \\pmod{23}"),
+    ("1", "x \\equiv 1 \\pmod 5"),
+    ("3 \\text{ L}", "3000 \\text{ cm}^3"),
+    ("0.00131", "0.00131\\ \\mathrm{K^{-1}}"),
+    ("9.8 \\text{ m/s}^2", "9.8\\ \\mathrm{m\\,s^{-2}}"),
+    ("1.2\\times 10^{-3}", "1.2 \\times 10^{-3} \\text{ mol/L}"),
+    ("8\\pi", "8\\pi \\text{ square units}"),
+    ("\\frac{dy}{dx}=2x", "2x"),
+    ("\\mathbb{R}", "\\text{all real numbers}"),
+    ("(3,4)", "x = 3 \\quad y = 4"),
+    ("a>b", "b<a"),
+]
+
+
+@pytest.mark.parametrize(("gold", "answer"), FORMS)
+def test_forms_that_models_write(gold: str, answer: str) -> None:
+    assert equal(gold, answer) is Verdict.EQUAL
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("6", "\\text{seven}"),
+        ("\\text{June 20}", "June 21"),
+        ("\\text{No}", "Yes"),
+        ("C", "(C) 25 (D) 30"),
+        ("C", "(C) or (D)"),
+        ("C", "\\text{Option D}"),
+        ("x \\equiv 1 \\pmod 5", "x \\equiv 1 \\pmod 7"),
+        ("3 \\text{ L}", "3 \\text{ cm}^3"),
+        ("9.8 \\text{ m/s}^2", "9.8\\ \\mathrm{m/s}"),
+        ("\\mathbb{R}", "\\text{no real numbers}"),
+        ("(3,4)", "x = 4 \\quad y = 3"),
+        ("a>b", "a<b"),
+    ],
+)
+def test_and_their_neighbours(gold: str, answer: str) -> None:
+    assert equal(gold, answer) is not Verdict.EQUAL

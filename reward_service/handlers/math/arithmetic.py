@@ -162,6 +162,10 @@ class Arithmetic(Brackets):
             elif word == "\\circ":
                 self.take()
                 node = self.degrees(node)
+            elif word == "\\pmod":
+                self.take()
+                modulus = self.raw_group()
+                node = Node("unit", (node,), Unit(f"mod {modulus}", ((f"mod {modulus}", 1),)))
             else:
                 return node
 
@@ -289,7 +293,7 @@ class Arithmetic(Brackets):
                 raise ParseError("words behind")
             return Node("unit", (scaled,), unit)
         unit = units.of_phrase(phrase, trusted=self.trusted)
-        if unit is None or (node.op in ("sym", "const") and not unit.kind):
+        if unit is None or (self.at == 1 and node.op in ("sym", "const") and not unit.dimensions):
             raise ParseError("words behind")
         self.take()
         while True:

@@ -74,8 +74,6 @@ class Brackets(Atoms):
             return self.big(name)
         if name == "ldots":
             return Node("hard", (), "ellipsis")
-        if name == "pmod":
-            raise ParseError("congruence")
         if name in _HARD:
             self.at = len(self.tokens) - 1
             return Node("hard", (), name)

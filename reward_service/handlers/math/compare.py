@@ -144,6 +144,8 @@ def _pairwise(gold: tuple[Node, ...], answer: tuple[Node, ...], options: Options
 def _regions(gold: Node, answer: Node, options: Options) -> tuple[Answer, str] | None:
     """Sets of reals, if one side can be nothing else and both can be that."""
     sure, claimed = certainly_region(gold), certainly_region(answer)
+    if gold.op == answer.op == "rel" and len(symbols(gold)) > 1 and _same_order(gold, answer, options):
+        return True, "order"
     if not sure and not claimed:
         if gold.op == answer.op == "seq" and gold.data == answer.data == "[]" and len(gold.args) == 2:
             return _pairwise(gold.args, answer.args, options), "interval"
@@ -287,14 +289,9 @@ def _two_relations(
         if members is not None and options.lenient:
             return match(gold, members[-1], options)[0], "chain"
         return False, "type"
-    one, other = ascending(gold), ascending(answer)
-    if one is not None and other is not None:
-        if len(one[0]) == len(other[0]) and one[1] == other[1]:
-            result = _pairwise(one[0], other[0], options)
-            if result is not False:
-                return result, "order"
-        if len(one[0]) > 2:
-            return False, "order"
+    ordered = _same_order(gold, answer, options)
+    if ordered or (ordered is False and len(gold.args) > 2):
+        return ordered, "order"
     if comparable_relations(gold, answer):
         result = same_equation(gold, answer)
         if (
@@ -310,6 +307,14 @@ def _two_relations(
     if gold.data == answer.data and len(gold.args) == len(answer.args):
         return _pairwise(gold.args, answer.args, options), "relation"
     return False, "relation"
+
+
+def _same_order(gold: Node, answer: Node, options: Options) -> Answer:
+    """Two chains of `<`, member by member; None if they aren't chains of one length and strength."""
+    one, other = ascending(gold), ascending(answer)
+    if one is None or other is None or len(one[0]) != len(other[0]) or one[1] != other[1]:
+        return False if one is not None and other is not None else None
+    return _pairwise(one[0], other[0], options)
 
 
 # Lists, sets, tuples

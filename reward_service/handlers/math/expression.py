@@ -84,9 +84,9 @@ class _Parser(Arithmetic):
         elif word in ("\\lor", "\\land"):
             self.take()
             found = "or" if word == "\\lor" else "and"
-        elif word in (",", ";"):
+        elif word in (",", ";", "\\\\"):
             self.take()
-            found = word
+            found = "," if word == "\\\\" else word
             if self.peek().kind == "sep":
                 text = self.take().text
                 found = ";" if word == ";" else text

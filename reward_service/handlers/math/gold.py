@@ -19,7 +19,7 @@ from reward_service.handlers.math.expression import parse
 from reward_service.handlers.math.form import bare
 from reward_service.handlers.math.nodes import MAX_CHARS, BudgetError, Node, ParseError
 from reward_service.handlers.math.normal import key, repaired, undress
-from reward_service.handlers.math.texts import words
+from reward_service.handlers.math.texts import plain_text, undressed_words
 
 GOLD_CHARS = 2 * MAX_CHARS
 KEPT = 8_192
@@ -60,14 +60,13 @@ class Gold:
 
     @property
     def words(self) -> str:
-        """Its words in lower case, without articles and punctuation."""
-        return words(self.raw)
+        """Its words and numbers in lower case, if it is made of nothing else; "" otherwise."""
+        return plain_text(self.raw)
 
     @property
     def choice(self) -> str:
         """The letter of a written-out choice: `(D) Alina`, `D. Alina` and `D Alina` are D."""
-        match = _CHOICE.fullmatch(self.text)
-        return next(filter(None, match.groups())) if match else ""
+        return written_choice(self.text)
 
     @property
     def several(self) -> bool:
@@ -110,3 +109,16 @@ def trees(plain: str) -> Trees:
         return Trees(node, listed)
     except (ParseError, BudgetError, RecursionError):
         return Trees(None, None)
+
+
+_ANOTHER = re.compile(r"\b(?:or|and|not|either)\b|\([A-J]\)|\b[B-J][.):]", re.IGNORECASE)
+
+
+def written_choice(text: str) -> str:
+    """The letter of a choice that is written out, with no other one behind it; "" if it is none."""
+    text = undressed_words(text).strip()
+    match = _CHOICE.fullmatch(text)
+    if match is None:
+        return ""
+    letter = next(filter(None, match.groups()))
+    return "" if _ANOTHER.search(text[match.end(match.lastindex or 0) + 1 :]) else letter

@@ -15,7 +15,7 @@ from reward_service.handlers.math import exact, symbolic
 from reward_service.handlers.math.compare import match
 from reward_service.handlers.math.expression import parse
 from reward_service.handlers.math.form import bare, is_literal
-from reward_service.handlers.math.gold import Gold
+from reward_service.handlers.math.gold import Gold, written_choice
 from reward_service.handlers.math.nodes import (
     MAX_CHARS,
     BudgetError,
@@ -28,7 +28,7 @@ from reward_service.handlers.math.nodes import (
 )
 from reward_service.handlers.math.normal import key, undress
 from reward_service.handlers.math.scalars import Options
-from reward_service.handlers.math.texts import is_prose, words
+from reward_service.handlers.math.texts import plain_text
 
 
 class Judgement(NamedTuple):
@@ -74,7 +74,7 @@ def _by_tree(gold: Gold, plain: str, options: Options) -> Judgement:
                 result = match(gold.listed, node, options)[0] or result
             if not result and options.lenient:
                 result = _decimal_comma(gold, plain, options) or result
-            if result is not None:
+            if result is not None and not (result is False and _same_choice(gold, plain)):
                 return Judgement(Verdict.of(result), comparator)
     except BudgetError:
         return Judgement(Verdict.NOT_EQUAL, "budget", True)
@@ -82,6 +82,8 @@ def _by_tree(gold: Gold, plain: str, options: Options) -> Judgement:
         return Judgement(Verdict.NOT_EQUAL, "depth", True)
     except ParseError:
         pass
+    if _same_choice(gold, plain):
+        return Judgement(Verdict.EQUAL, "choice")
     if _same_words(gold, plain):
         return Judgement(Verdict.EQUAL, "words")
     if target is not None and node is not None and _for_sympy(target, node, options):
@@ -110,9 +112,17 @@ def _decimal_comma(gold: Gold, plain: str, options: Options) -> bool | None:
     return None
 
 
+def _same_choice(gold: Gold, plain: str) -> bool:
+    """`(C) 25` for the choice C: its letter, what it says, and no other letter."""
+    if len(gold.text) > 8 or gold.node is None or bare(gold.node).op != "sym":
+        return False
+    return written_choice(plain) == str(bare(gold.node).data)
+
+
 def _same_words(gold: Gold, plain: str) -> bool:
     """Sentences: the same words in the same order, articles, case and punctuation aside."""
-    return is_prose(gold.raw) and is_prose(plain) and words(plain) == gold.words
+    mine = gold.words
+    return bool(mine) and plain_text(plain) == mine
 
 
 _NOT_FOR_SYMPY = word_set("text unit label call seq list build cup cap setminus ratio matrix base pm mp")

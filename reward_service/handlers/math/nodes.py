@@ -95,11 +95,14 @@ class Number(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """A unit or a counted noun. `kind` is its dimension, "" if the word isn't known; `factor` to the base unit."""
+    """A unit or a counted noun. dimensions: () if the word isn't known; factor: to the base unit."""
 
     name: str
-    kind: str = ""
+    dimensions: tuple[tuple[str, int], ...] = ()
     factor: Fraction = Fraction(1)
+
+
+ANGLE = (("angle", 1),)
 
 
 def number(value: Fraction | int) -> Node:

@@ -39,7 +39,7 @@ _CHARACTERS: dict[str, str | None] = {
     "½": r"\frac{1}{2}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}",
     "⅕": r"\frac{1}{5}", "⅖": r"\frac{2}{5}", "⅗": r"\frac{3}{5}", "⅘": r"\frac{4}{5}", "⅙": r"\frac{1}{6}",
     "⅚": r"\frac{5}{6}", "⅛": r"\frac{1}{8}", "⅜": r"\frac{3}{8}", "⅝": r"\frac{5}{8}", "⅞": r"\frac{7}{8}",
-    "。": ".", "、": ",", "，": ",", "；": ";", "：": ":", "€": "", "£": "", "¥": "", "￥": "", "…": r"\ldots ",
+    "。": ".", "、": ",", "，": ",", "；": ";", "：": ":", "€": "", "£": "", "₹": "",  "¥": "", "￥": "", "…": r"\ldots ",
 }  # fmt: skip
 _TRANSLATE = str.maketrans(_CHARACTERS)
 _SUPER = re.compile("[" + re.escape("".join(_SUPERSCRIPTS)) + "]+")
@@ -145,6 +145,8 @@ def undress(text: str) -> str:
     `$\left(\dfrac12,\,3\right)$.` becomes `(\frac12, 3)`.
     """
     text = ascii_math(text)
+    if "quad" in text:
+        text = _QUAD_ASSIGNMENT.sub(", ", text)
     if ",\\!" in text:
         text = _THIN_COMMA.sub(",", text)
     if "\\" in text:
@@ -177,6 +179,7 @@ def undress(text: str) -> str:
     return text
 
 
+_QUAD_ASSIGNMENT = re.compile(r"(?<![,;} ]) *\\q?quad *(?=\\?[A-Za-z]+(?:_\{?[A-Za-z0-9]+\}?)? *=)")
 _THIN_COMMA = re.compile(r",\\! *(?=\d)")
 _SHORT_GROUP = re.compile(r"([_^])\{([A-Za-z0-9])\}(?![A-Za-z0-9])")
 _LOOSE_SPACE = re.compile(r"(?<![A-Za-z0-9.,]) | (?![A-Za-z0-9.,])")

@@ -69,7 +69,9 @@ def is_name(node: Node) -> bool:
     if node.op in ("seq", "ratio", "div", "list"):
         return bool(node.args) and all(is_name(part) for part in node.args)
     if node.op == "mul":
-        return all(part.op == "sym" and str(part.data)[:1].isupper() for part in node.args)
+        if not all(part.op == "sym" for part in node.args):
+            return False
+        return node.args[0].data == "d" or all(str(part.data)[:1].isupper() for part in node.args)
     return False
 
 

@@ -18,9 +18,9 @@ from flint import arb
 from reward_service.handlers.math.balls import ball, fraction_ball, precision
 from reward_service.handlers.math.form import bare, is_literal, unevaluated, written_number, wrong_shape
 from reward_service.handlers.math.identity import BITS, equal_values
-from reward_service.handlers.math.nodes import Node, Number, Unit, number, symbols, walk
+from reward_service.handlers.math.nodes import ANGLE, Node, Number, Unit, number, symbols, walk
 from reward_service.handlers.math.rational import UndefinedError, exact
-from reward_service.handlers.math.units import of_phrase
+from reward_service.handlers.math.units import of_letter, raised, times
 
 GOLD_DIGITS = 3
 """Significant digits that a decimal ground truth must show before a value may round to it."""
@@ -55,6 +55,9 @@ def quantity(node: Node) -> Quantity:
         return inner if inner.kind else Quantity("unit", inner.core, node.data)
     if node.op in ("base", "ratio"):
         return Quantity(node.op, node)
+    if node.op == "mul" and node.args[-1].op == "unit":  # 1.2 \\times 10^{-3} mol
+        last = node.args[-1]
+        return Quantity("unit", Node("mul", (*node.args[:-1], last.args[0])), last.data)
     if node.op == "neg":
         inner = quantity(node.args[0])
         if inner.kind in ("pct", "deg", "unit"):
@@ -73,7 +76,7 @@ def match_scalar(gold: Node, answer: Node, options: Options) -> bool | None:
     if g.kind == a.kind == "" or (g.kind == "unit" and a.kind == "") or (g.kind == "" and a.kind == "unit"):
         if (
             a.unit is not None
-            and a.unit.kind == "angle"
+            and a.unit.dimensions == ANGLE
             and any(p.data == "pi" for p in walk(g.core)) is False
             and g.kind == "unit"
         ):
@@ -90,21 +93,53 @@ def match_scalar(gold: Node, answer: Node, options: Options) -> bool | None:
     return _match_degrees(g, a, options)
 
 
-_UNIT_LETTERS = frozenset("mgshLNJWV")
-
-
 def _with_unit(node: Node) -> Node:
-    """`5 m`, `3 m^2` in plain letters, where no symbol is asked for."""
+    """`5 m`, `3 m/s^2`, `2 \\mathrm{K^{-1}}` in letters, where no symbol is asked for: a number and nothing but units."""
     node = bare(node)
-    if node.op != "mul" or len(node.args) != 2 or not is_literal(node.args[0]):
+    if node.op not in ("mul", "div") or len(symbols(node)) > 4:
         return node
-    letter, power = node.args[1], 1
-    if letter.op == "pow" and letter.args[1].op == "num" and letter.args[1].data.value in (2, 3):
-        letter, power = letter.args[0], int(letter.args[1].data.value)
-    if letter.op != "sym" or letter.data not in _UNIT_LETTERS:
+    found = _factors(node, 1)
+    if found is None:
         return node
-    unit = of_phrase(letter.data, power)
-    return node if unit is None else Node("unit", (node.args[0],), unit)
+    values, unit = found
+    return node if unit is None or len(values) != 1 else Node("unit", (values[0],), unit)
+
+
+def _factors(node: Node, power: int) -> tuple[list[Node], Unit | None] | None:
+    """The written numbers and the unit that a product is made of; None if it has other parts."""
+    node = bare(node)
+    if is_literal(node):
+        return ([node], None) if power == 1 else None
+    if node.op == "sym":
+        unit = of_letter(node.data)
+        return None if unit is None else ([], raised(unit, power))
+    if node.op == "pow":
+        exponent = exact(node.args[1])
+        if (
+            exponent is None
+            or exponent.denominator != 1
+            or not 0 < abs(exponent) <= 4
+            or bare(node.args[0]).op != "sym"
+        ):
+            return None
+        return _factors(node.args[0], power * exponent.numerator)
+    if node.op not in ("mul", "div"):
+        return None
+    values: list[Node] = []
+    whole: Unit | None = None
+    for index, part in enumerate(node.args):
+        found = _factors(part, -power if node.op == "div" and index else power)
+        if found is None:
+            return None
+        values += found[0]
+        if found[1] is not None:
+            whole = found[1] if whole is None else times(whole, found[1])
+    if len(values) > 1 and not symbols(node):
+        return None
+    scientific = Node("mul", tuple(values)) if len(values) == 2 else None
+    if scientific is not None and written_number(scientific) is not None:
+        values = [scientific]
+    return values, whole
 
 
 def _letters(gold: Node, answer: Node) -> bool | None:
@@ -181,9 +216,9 @@ def _all(results: list[bool | None]) -> bool | None:
 
 def _match_units(g: Quantity, a: Quantity, options: Options) -> bool | None:
     one, other = g.unit, a.unit
-    if one is None or other is None or one.name == other.name or not one.kind or not other.kind:
+    if one is None or other is None or one.name == other.name or not one.dimensions or not other.dimensions:
         return _match(g.core, a.core, options)
-    if one.kind != other.kind:
+    if one.dimensions != other.dimensions:
         return False
     if one.factor == other.factor:
         return _match(g.core, a.core, options)
@@ -222,12 +257,12 @@ def _match_degrees(g: Quantity, a: Quantity, options: Options) -> bool | None:
     angle, plain = (g, a) if g.kind == "deg" else (a, g)
     if plain.kind == "pct":
         return False
-    radians = plain.kind == "unit" and plain.unit is not None and plain.unit.kind == "angle"
+    radians = plain.kind == "unit" and plain.unit is not None and plain.unit.dimensions == ANGLE
     if (
         plain.kind == "unit"
         and not radians
         and plain.unit is not None
-        and plain.unit.kind not in ("", "temperature")
+        and plain.unit.dimensions not in ((), (("temperature", 1),))
     ):
         return False
     circular = any(part.op == "const" and part.data == "pi" for part in walk(plain.core))

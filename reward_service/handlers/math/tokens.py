@@ -117,6 +117,9 @@ def _scan(text: str, out: list[Token], thousands: bool) -> None:
             out.append(Token("op", "\\" + match.group("escape"), spaced))
         elif kind == "row":
             out.append(Token("op", "\\\\", spaced))
+        elif piece == "!=" and out and out[-1].kind == "num" and not spaced:  # 4!=24
+            out.append(Token("op", "!", False))
+            out.append(Token("op", "=", False))
         else:
             if piece in "([":
                 depth += 1
@@ -171,7 +174,7 @@ def _text(content: str, out: list[Token], spaced: bool) -> None:
         if len(out) > MAX_TOKENS:
             raise BudgetError("tokens")
         if piece[0].isalpha():
-            if alone and len(piece) == 1:
+            if alone and len(piece) == 1 and not (out and out[-1].kind == "num"):
                 out.append(Token("sym", piece, True))
             elif alone and piece in FUNCTIONS:
                 out.append(Token("fn", FUNCTIONS[piece], True))

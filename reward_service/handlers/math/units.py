@@ -15,58 +15,62 @@ from reward_service.handlers.math.nodes import Unit, word_set
 
 F = Fraction
 
-_TABLE: tuple[tuple[str, Fraction, str], ...] = (
-    ("length", F(1), "m meter meters metre metres"),
-    ("length", F(1, 100), "cm centimeter centimeters centimetre centimetres"),
-    ("length", F(1, 1000), "mm millimeter millimeters millimetre millimetres"),
-    ("length", F(1, 10), "dm decimeter decimeters decimetre decimetres"),
-    ("length", F(1000), "km kilometer kilometers kilometre kilometres kms"),
-    ("length", F(1, 10**6), "um μm micrometer micrometers micron microns"),
-    ("length", F(1, 10**9), "nm nanometer nanometers nanometre nanometres"),
-    ("length", F(254, 10000), "in inch inches"),
-    ("length", F(3048, 10000), "ft foot feet"),
-    ("length", F(9144, 10000), "yd yard yards"),
-    ("length", F(1609344, 1000), "mi mile miles"),
-    ("mass", F(1), "kg kilogram kilograms kilogramme kilogrammes kgs"),
-    ("mass", F(1, 1000), "g gram grams gramme grammes"),
-    ("mass", F(1, 10**6), "mg milligram milligrams"),
-    ("mass", F(1000), "tonne tonnes"),
-    ("mass", F(45359237, 10**8), "lb lbs pound pounds"),
-    ("mass", F(45359237, 16 * 10**8), "oz ounce ounces"),
-    ("time", F(1), "s sec secs second seconds"),
-    ("time", F(60), "min mins minute minutes"),
-    ("time", F(3600), "h hr hrs hour hours"),
-    ("time", F(86400), "day days"),
-    ("time", F(604800), "week weeks"),
-    ("time", F(1, 1000), "ms millisecond milliseconds"),
-    ("month", F(1), "month months"),
-    ("month", F(12), "yr yrs year years"),
-    ("volume", F(1), "l liter liters litre litres"),
-    ("volume", F(1, 1000), "ml milliliter milliliters millilitre millilitres"),
-    ("money", F(1), "dollar dollars usd"),
-    ("money", F(1, 100), "cent cents"),
-    ("rupee", F(1), "rupee rupees rs"),
-    ("yuan", F(1), "yuan rmb"),
-    ("euro", F(1), "euro euros"),
-    ("force", F(1), "n newton newtons"),
-    ("energy", F(1), "j joule joules"),
-    ("energy", F(1000), "kj kilojoule kilojoules"),
-    ("power", F(1), "w watt watts"),
-    ("power", F(1000), "kw kilowatt kilowatts"),
-    ("pressure", F(1), "pa pascal pascals"),
-    ("pressure", F(1000), "kpa"),
-    ("voltage", F(1), "v volt volts"),
-    ("current", F(1), "a amp amps ampere amperes"),
-    ("frequency", F(1), "hz hertz"),
-    ("frequency", F(1000), "khz"),
-    ("temperature", F(1), "k kelvin kelvins"),
-    ("amount", F(1), "mol mole moles"),
-    ("mph", F(1), "mph"),
-    ("angle", F(1), "rad rads radian radians"),
-    ("square", F(1), "sq square"),
+Dimensions = tuple[tuple[str, int], ...]
+
+_TABLE: tuple[tuple[Dimensions, Fraction, str], ...] = (
+    ((("length", 1),), F(1), "m meter meters metre metres"),
+    ((("length", 1),), F(1, 100), "cm centimeter centimeters centimetre centimetres"),
+    ((("length", 1),), F(1, 1000), "mm millimeter millimeters millimetre millimetres"),
+    ((("length", 1),), F(1, 10), "dm decimeter decimeters decimetre decimetres"),
+    ((("length", 1),), F(1000), "km kilometer kilometers kilometre kilometres kms"),
+    ((("length", 1),), F(1, 10**6), "um μm micrometer micrometers micron microns"),
+    ((("length", 1),), F(1, 10**9), "nm nanometer nanometers nanometre nanometres"),
+    ((("length", 1),), F(254, 10000), "in inch inches"),
+    ((("length", 1),), F(3048, 10000), "ft foot feet"),
+    ((("length", 1),), F(9144, 10000), "yd yard yards"),
+    ((("length", 1),), F(1609344, 1000), "mi mile miles"),
+    ((("mass", 1),), F(1), "kg kilogram kilograms kilogramme kilogrammes kgs"),
+    ((("mass", 1),), F(1, 1000), "g gram grams gramme grammes"),
+    ((("mass", 1),), F(1, 10**6), "mg milligram milligrams"),
+    ((("mass", 1),), F(1000), "tonne tonnes"),
+    ((("mass", 1),), F(45359237, 10**8), "lb lbs pound pounds"),
+    ((("mass", 1),), F(45359237, 16 * 10**8), "oz ounce ounces"),
+    ((("time", 1),), F(1), "s sec secs second seconds"),
+    ((("time", 1),), F(60), "min mins minute minutes"),
+    ((("time", 1),), F(3600), "h hr hrs hour hours"),
+    ((("time", 1),), F(86400), "day days"),
+    ((("time", 1),), F(604800), "week weeks"),
+    ((("time", 1),), F(1, 1000), "ms millisecond milliseconds"),
+    ((("month", 1),), F(1), "month months"),
+    ((("month", 1),), F(12), "yr yrs year years"),
+    ((("length", 3),), F(1, 1000), "l liter liters litre litres"),
+    ((("length", 3),), F(1, 10**6), "ml milliliter milliliters millilitre millilitres"),
+    ((("money", 1),), F(1), "dollar dollars usd"),
+    ((("money", 1),), F(1, 100), "cent cents"),
+    ((("rupee", 1),), F(1), "rupee rupees rs"),
+    ((("yuan", 1),), F(1), "yuan rmb"),
+    ((("euro", 1),), F(1), "euro euros"),
+    ((("energy", 1), ("length", -1)), F(1), "n newton newtons"),
+    ((("energy", 1),), F(1), "j joule joules"),
+    ((("energy", 1),), F(1000), "kj kilojoule kilojoules"),
+    ((("energy", 1), ("time", -1)), F(1), "w watt watts"),
+    ((("energy", 1), ("time", -1)), F(1000), "kw kilowatt kilowatts"),
+    ((("energy", 1), ("length", -3)), F(1), "pa pascal pascals"),
+    ((("energy", 1), ("length", -3)), F(1000), "kpa"),
+    ((("charge", -1), ("energy", 1)), F(1), "v volt volts"),
+    ((("charge", 1), ("time", -1)), F(1), "a amp amps ampere amperes"),
+    ((("time", -1),), F(1), "hz hertz"),
+    ((("time", -1),), F(1000), "khz"),
+    ((("temperature", 1),), F(1), "k kelvin kelvins"),
+    ((("amount", 1),), F(1), "mol mole moles"),
+    ((("length", 1), ("time", -1)), F(1609344, 3600 * 1000), "mph"),
+    ((("angle", 1),), F(1), "rad rads radian radians"),
+    ((("charge", 1),), F(1), "coulomb coulombs"),
+    ((("energy", 1),), F(1602176634, 10**28), "ev"),
+    ((("field", 1),), F(1), "tesla teslas"),
 )
 KNOWN: dict[str, Unit] = {
-    name: Unit(name, kind, factor) for kind, factor, names in _TABLE for name in names.split()
+    name: Unit(name, dimensions, factor) for dimensions, factor, names in _TABLE for name in names.split()
 }
 SYMBOLS = word_set("m cm mm dm km in ft yd mi kg g mg lb lbs oz s sec min h hr hrs l ml n j kj kw w pa kpa hz khz mol mph") | {"N", "J", "W", "Pa", "Hz", "L", "mL", "kJ", "kW", "kPa", "kHz"}  # fmt: skip
 """Abbreviations that are read as units when they stand right behind a number in plain letters."""
@@ -121,7 +125,7 @@ def of_phrase(phrase: str, power: int = 1, *, trusted: bool = False) -> Unit | N
     if len(words) == 2 and words[0] in KNOWN and words[1] in ("squared", "cubed"):
         return raised(KNOWN[words[0]], 2 if words[1] == "squared" else 3)
     if words[0] in ("square", "cubic") and words[1:] in (["unit"], ["units"]):
-        return Unit("units", "")
+        return Unit("units")
     if len(words) == 3 and words[1] in ("per", "an", "a") and words[0] in KNOWN and words[2] in KNOWN:
         return per(KNOWN[words[0]], KNOWN[words[2]])
     return Unit(" ".join(words))
@@ -129,15 +133,35 @@ def of_phrase(phrase: str, power: int = 1, *, trusted: bool = False) -> Unit | N
 
 def raised(unit: Unit, power: int) -> Unit:
     """The unit to a power: areas, volumes, inverse seconds."""
-    if power == 1 or not unit.kind:
+    if power == 1 or not unit.dimensions:
         return unit
-    if unit.kind == "length" and power == 3:  # so that litres and cubic metres compare
-        return Unit(f"{unit.name}^3", "volume", unit.factor**3 * 1000)
-    return Unit(f"{unit.name}^{power}", f"{unit.kind}^{power}", unit.factor**power)
+    dimensions = tuple((name, count * power) for name, count in unit.dimensions)
+    return Unit(f"{unit.name}^{power}", dimensions, unit.factor**power)
 
 
 def per(above: Unit, below: Unit) -> Unit:
     """One unit per another."""
-    if not above.kind or not below.kind:
+    if not above.dimensions or not below.dimensions:
         return Unit(f"{above.name}/{below.name}")
-    return Unit(f"{above.name}/{below.name}", f"{above.kind}/{below.kind}", above.factor / below.factor)
+    return times(above, raised(below, -1))
+
+
+def times(one: Unit, other: Unit) -> Unit:
+    """The product of two known units."""
+    counts = dict(one.dimensions)
+    for name, count in other.dimensions:
+        counts[name] = counts.get(name, 0) + count
+    dimensions = tuple(sorted((name, count) for name, count in counts.items() if count))
+    return Unit(f"{one.name} {other.name}", dimensions, one.factor * other.factor)
+
+
+_LETTERS = {
+    "m": "m", "s": "s", "g": "g", "h": "h", "L": "l", "N": "n", "J": "j", "W": "w", "K": "k", "V": "v", "A": "amp", "C": "coulomb",
+    "T": "tesla",
+}  # fmt: skip
+
+
+def of_letter(letter: str) -> Unit | None:
+    """The unit that a single letter in mathematics may stand for, case and all."""
+    name = _LETTERS.get(letter)
+    return KNOWN[name] if name is not None else None
