@@ -33,9 +33,9 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-import testing
 import values
 from frames import Broken, Channel
+from pytest_names import runner_modules
 
 MODULE = "solution"
 PRINTED = 1 << 16
@@ -135,9 +135,7 @@ class Space:
         names = module.__dict__
         options = program.get("options") or {}
         if "pytest" in program["source"] and importlib.util.find_spec("pytest") is None:
-            sys.modules.update(
-                testing.runner_modules()
-            )  # a program may bring tests of its own, which nobody runs
+            sys.modules.update(runner_modules())  # a program may bring tests of its own, which nobody runs
         for name, origin in (options.get("imports") or {}).items():
             found = importlib.import_module(origin)
             names[name] = getattr(found, name) if hasattr(found, name) else found

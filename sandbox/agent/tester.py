@@ -28,6 +28,8 @@ from typing import Any
 import testing
 import values
 from frames import Broken, Channel
+from pytest_names import runner_modules
+from reading import SOLUTION_MODULES, Asserts, Names, agreeing, evaluate, every_assert
 from remote import CandidateError, Gone, Handle, Link, Unverifiable
 
 TESTS = "tests.py"
@@ -128,7 +130,7 @@ class Suite:
         sys.modules[self.module.__name__] = self.module
         sys.argv = [TESTS]
         names = self.module.__dict__
-        sys.modules.update(testing.runner_modules())
+        sys.modules.update(runner_modules())
         self._trust(program.get("preamble", ""), names, "the preamble")
         # Classes of the preamble travel by value, wherever they are used.
         task_classes = {
@@ -168,7 +170,7 @@ class Suite:
     def _bind(self, names: dict[str, Any], used: Names, roots: set[str]) -> None:
         solution = types.ModuleType("solution")
         self._solution = solution
-        for alias in ("solution", "main", "your_module"):
+        for alias in SOLUTION_MODULES:
             sys.modules[alias] = solution
         wanted = roots | used.from_solution
         for name in wanted:
@@ -237,6 +239,10 @@ class Suite:
         if framework in ("script", "check"):
             return self._script(names, framework)
         self.module.__dict__["__name__"] = "test_solution"
+        if framework == "pytest" and testing.beyond_us(self._tree):
+            found = testing.run_pytest(self._program["tests"], self.link)
+            if found is not None:
+                return found
         try:
             exec(compile(self._tree, TESTS, "exec", dont_inherit=True), names)
         except (Gone, Verdict):
@@ -296,110 +302,6 @@ class Suite:
         raise SystemExit(1 if self._counts[1] else 0)
 
 
-class Names(ast.NodeVisitor):
-    """Which names the tests need from elsewhere, and what they import from the solution."""
-
-    def __init__(self, tree: ast.Module) -> None:
-        self.from_solution: set[str] = set()
-        self.star = False
-        self.attributes: set[str] = set()
-        self._modules: set[str] = set()
-        self._bound: set[str] = set()
-        self._used: dict[str, None] = {}
-        self.visit(tree)
-        self.free = [name for name in self._used if name not in self._bound and not name.startswith("__")]
-
-    def visit_Name(self, node: ast.Name) -> None:
-        if isinstance(node.ctx, ast.Load):
-            self._used[node.id] = None
-        else:
-            self._bound.add(node.id)
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        for alias in node.names:
-            if node.module in ("solution", "main", "your_module"):
-                if alias.name == "*":
-                    self.star = True
-                else:
-                    self.from_solution.add(alias.name)
-            self._bound.add(alias.asname or alias.name)
-
-    def visit_Import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            if alias.name in ("solution", "main", "your_module"):
-                self._modules.add(alias.asname or alias.name)
-            self._bound.add(alias.asname or alias.name.partition(".")[0])
-
-    def visit_Attribute(self, node: ast.Attribute) -> None:
-        if isinstance(node.value, ast.Name) and node.value.id in self._modules:
-            self.attributes.add(node.attr)
-        self.generic_visit(node)
-
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        self._bound.add(node.name)
-        self.generic_visit(node)
-
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        self._bound.add(node.name)
-        self.generic_visit(node)
-
-    def visit_arg(self, node: ast.arg) -> None:
-        self._bound.add(node.arg)
-        self.generic_visit(node)
-
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
-        if node.name:
-            self._bound.add(node.name)
-        self.generic_visit(node)
-
-
-class Asserts:
-    """What is known of a script of asserts before it runs: how many, where, and the calls with literal arguments."""
-
-    def __init__(self, tree: ast.Module, entries: list[str]) -> None:
-        body, name = tree.body, entries[0] if len(entries) == 1 and entries[0].isidentifier() else ""
-        functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-        called = [
-            node.value
-            for node in tree.body
-            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
-        ]
-        checks = [call for call in called if isinstance(call.func, ast.Name) and call.func.id in functions]
-        if checks or "check" in functions:
-            check = functions[checks[-1].func.id] if checks else functions["check"]  # type: ignore[attr-defined]
-            body = check.body
-            if check.args.args:
-                name = check.args.args[0].arg
-        self._lines = [node.end_lineno or node.lineno for node in body if isinstance(node, ast.Assert)]
-        self.total = len(self._lines)
-        self.executed = bool(self._lines) or bool(checks)
-        self.calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-        plain = all(isinstance(node, (ast.Assert, ast.Pass, ast.Import, ast.Expr)) for node in body)
-        if plain and name and 3 <= self.total <= 5_000:
-            self._find(body, name)
-
-    def _find(self, body: list[ast.stmt], name: str) -> None:
-        for statement in body:
-            if not isinstance(statement, ast.Assert):
-                continue
-            found = [n for n in ast.walk(statement.test) if isinstance(n, ast.Call)]
-            for call in reversed(found):
-                if not (isinstance(call.func, ast.Name) and call.func.id == name):
-                    continue
-                try:
-                    args = tuple(ast.literal_eval(arg) for arg in call.args)
-                    kwargs = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg is not None}
-                except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-                    continue
-                self.calls.append((args, kwargs))
-
-    def before(self, line: int) -> int:
-        """How many asserts end before a line of the tests."""
-        return sum(1 for end in self._lines if end < line)
-
-
 class Tally:
     """Counts assertions one by one, for tasks that pay for each."""
 
@@ -414,43 +316,6 @@ class Tally:
             return False
         self._counts[kind is not None] += 1
         return True
-
-
-def every_assert(tree: ast.Module) -> ast.Module:
-    """The tests with each assertion in `with __tally__:`, so that one that fails doesn't end them."""
-
-    class Wrap(ast.NodeTransformer):
-        def visit_Assert(self, node: ast.Assert) -> ast.stmt:
-            item = ast.withitem(context_expr=ast.Name("__tally__", ast.Load()))
-            return ast.copy_location(ast.With(items=[item], body=[node]), node)
-
-    return ast.fix_missing_locations(Wrap().visit(tree))
-
-
-def agreeing(tree: ast.Module, helpers: set[str]) -> ast.Module:
-    """The tests with each of these helpers wrapped where it was defined."""
-    body: list[ast.stmt] = []
-    for node in tree.body:
-        body.append(node)
-        if isinstance(node, ast.FunctionDef) and node.name in helpers:
-            call = ast.Call(
-                ast.Name("__agreeing__", ast.Load()),
-                [ast.Constant(node.name), ast.Name(node.name, ast.Load())],
-                [],
-            )
-            body.append(ast.copy_location(ast.Assign([ast.Name(node.name, ast.Store())], call), node))
-    return ast.fix_missing_locations(ast.Module(body, tree.type_ignores))
-
-
-def evaluate(entry: str, names: dict[str, Any]) -> Any:
-    """What `f`, `Solution.f` or `Solution().f` stands for."""
-    first, *rest = entry.split(".")
-    value = names[first.removesuffix("()")]
-    value = value() if first.endswith("()") else value
-    for part in rest:
-        value = getattr(value, part.removesuffix("()"))
-        value = value() if part.endswith("()") else value
-    return value
 
 
 def describe(error: BaseException) -> str:

@@ -372,3 +372,34 @@ def test_a_failure_never_quotes_a_tests_input() -> None:
 def test_a_failure_never_quotes_what_was_expected() -> None:
     result = run_tests("def f(n): return n", "assert f(3) == 777001, 'want 777001'")
     assert "777001" not in str(result)
+
+
+LOGS = "from solution import f\nimport logging\ndef test_a(caplog):\n    logging.warning('x%s', f(1))\n    assert 'x1' in caplog.text\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "tests", "status"),
+    [
+        ("def f(x): return x", LOGS, "ok"),
+        ("def f(x): return 2", LOGS, "tests_failed"),
+        (
+            ALWAYS + "def f(x): return E()",
+            LOGS.replace("in caplog.text", "in caplog.text\n    assert f(1) == 1"),
+            "tests_failed",
+        ),
+        ("import os\ndef f(x): os._exit(0)", LOGS, "runtime_error"),
+        ("import unittest\ndef f(x): raise unittest.SkipTest('x')", LOGS, "tests_failed"),
+        (
+            "def f(x): return x",
+            LOGS + "import pytest\n@pytest.mark.skip\ndef test_b(): pass\n",
+            "tests_failed",
+        ),
+        (
+            "def f(x): return x",
+            LOGS + "import pytest\n@pytest.mark.xfail\ndef test_b(): assert f(1) == 2\n",
+            "tests_failed",
+        ),
+    ],
+)
+def test_what_only_pytest_has_is_run_by_pytest(source: str, tests: str, status: str) -> None:
+    assert run_tests(source, tests, framework="pytest")["status"] == status
