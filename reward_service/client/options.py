@@ -12,7 +12,10 @@ from reward_service import __version__
 from reward_service.client.protocol import CHUNK_ITEMS, Chunk, ClientError, encode_item, words
 
 GRACE_SECONDS = 5.0
-"""How much longer than the deadline that it was told the client waits for the service's answer."""
+"""How much longer than the deadline that it was told the client waits for the service's answer, at most."""
+GRACE_SHARE = 0.15
+"""The grace as a share of the time that is left: the call's own deadline is hard, since a trainer may take its passing
+for a reward of 0 (AReaL does, after 15 s)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +70,15 @@ def post_of(options: Options, chunk: Chunk, remaining: float) -> dict[str, Any]:
     """Arguments for posting a chunk with so many seconds left."""
     import httpx2
 
+    remaining = max(0.05, remaining)
+    told = remaining - min(GRACE_SECONDS, GRACE_SHARE * remaining)
     content, headers = chunk.content, {"content-type": "application/json"}
     if options.compress:
         content, headers["content-encoding"] = gzip.compress(content, 1), "gzip"
     return {
         "url": "/v1/score/batch",
-        "params": {"deadline_seconds": f"{max(0.05, remaining):.3f}"},
+        "params": {"deadline_seconds": f"{told:.3f}"},
         "content": content,
         "headers": headers,
-        "timeout": httpx2.Timeout(
-            max(0.05, remaining) + GRACE_SECONDS, connect=min(10.0, max(0.5, remaining))
-        ),
+        "timeout": httpx2.Timeout(remaining, connect=min(10.0, remaining)),
     }

@@ -158,7 +158,7 @@ class Call:
         if status in (400, 413, 422):
             return self._refused(chunk, status, body)
         if status in BUSY:
-            wait = max(backoff(chunk.attempts), retry_after(headers.get("retry-after")))
+            wait = max(self._pause(chunk.attempts), retry_after(headers.get("retry-after")))
             reason = Reason.OVERLOADED if status in (429, 503) else Reason.SERVICE_UNREACHABLE
             return self.later(chunk, reason, words(status, body), wait)
         raise ClientError(words(status, body), status)
@@ -166,7 +166,11 @@ class Call:
     def failed(self, chunk: Chunk, message: str) -> tuple[list[Chunk], float]:
         """No answer came (connection refused, cut, timed out): likewise."""
         chunk.attempts += 1
-        return self.later(chunk, Reason.SERVICE_UNREACHABLE, message, backoff(chunk.attempts))
+        return self.later(chunk, Reason.SERVICE_UNREACHABLE, message, self._pause(chunk.attempts))
+
+    def _pause(self, attempt: int) -> float:
+        """The backoff, but never more than half of the time left: an outage that ends in time costs nothing."""
+        return min(backoff(attempt), max(0.1, self.remaining / 2))
 
     def later(self, chunk: Chunk, reason: Reason, message: str, wait: float) -> tuple[list[Chunk], float]:
         """The chunk once more after `wait`, or no score for its items if the deadline comes first."""
@@ -190,13 +194,13 @@ class Call:
         for place, item, reward in zip(chunk.places, chunk.bodies, found, strict=True):
             self._rewards[place] = reward
             tries = self._item_attempts[place] = self._item_attempts.get(place, 0) + 1
-            if reward.retryable and reward.reason is not Reason.DEADLINE and tries < ITEM_ATTEMPTS:
+            if reward.retryable and tries < ITEM_ATTEMPTS:
                 again.places.append(place)
                 again.bodies.append(item)
                 again.attempts = tries
         if not again.places:
             return [], 0.0
-        wait = backoff(again.attempts)
+        wait = self._pause(again.attempts)
         return ([again], wait) if wait < self.remaining else ([], 0.0)
 
     def _refused(self, chunk: Chunk, status: int, body: bytes) -> tuple[list[Chunk], float]:

@@ -26,8 +26,8 @@ from reward_service.client import (
     scores,
     valid_mask,
 )
-from reward_service.client.protocol import chunks, retry_after, unscored
-from reward_service.types import Reason, Status, accept
+from reward_service.client.protocol import Call, chunks, retry_after, unscored
+from reward_service.types import Reason, Status, accept, cannot_judge
 from reward_service.wire import encode, result
 
 Handler = Callable[[httpx2.Request], httpx2.Response]
@@ -320,3 +320,27 @@ def test_masks_and_statistics_leave_out_what_was_not_judged() -> None:
     assert advantages(rewards, groups) == pytest.approx([1.0, 0.0, -1.0, 0.0, 0.0, 0.0], abs=1e-5)
     with pytest.raises(ValueError, match="zip"):
         group_statistics(rewards, groups[:-1])
+
+
+@pytest.mark.parametrize("attempts", [1, 6, 40])
+def test_an_outage_that_ends_before_the_deadline_costs_nothing(attempts: int) -> None:
+    # The pause never skips the rest of the time: there is always one more try.
+    call = Call([item(1)], 8.0)
+    (chunk,) = call.to_send
+    chunk.attempts = attempts
+    again, pause = call.failed(chunk, "refused")
+    assert again == [chunk]
+    assert 0.0 < pause <= 4.0
+
+
+def test_an_item_that_a_busy_machine_could_not_judge_in_time_is_sent_again(score: Score) -> None:
+    tries = 0
+
+    def busy_once(request: httpx2.Request) -> httpx2.Response:
+        nonlocal tries
+        tries += 1
+        outcome = cannot_judge(Reason.DEADLINE, "the machine was too busy") if tries == 1 else accept("x")
+        return httpx2.Response(200, content=encode({"results": [result(outcome, 0, None)]}))
+
+    assert [reward.score for reward in score("http://test", [item(1)], busy_once)] == [1.0]
+    assert tries == 2

@@ -5,7 +5,9 @@ The requests are the ones that reference/trainers.md records from each client's 
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,7 +20,7 @@ from reward_service.engine.scorer import Row, Scored
 from reward_service.gateway.app import create_app
 from reward_service.gateway.core import Engine
 from reward_service.gateway.dialects import DIALECTS
-from reward_service.gateway.dialects.common import response_in, text_of
+from reward_service.gateway.dialects.common import as_row, response_in, text_of
 from reward_service.registry import Registry
 from reward_service.settings import Settings
 from reward_service.types import Outcome, Reason, accept, cannot_judge, reject
@@ -111,6 +113,20 @@ def test_where_the_data_source_may_stand(http: httpx2.Client, query: dict[str, s
         (CHAT + RIGHT, None, RIGHT),
         ("[INST] hi [/INST]" + RIGHT, None, RIGHT),
         ("plain " + RIGHT, None, "plain " + RIGHT),
+        ("<s>" + "Order these two birds, please. " * 3 + RIGHT, "Order these two birds, please. " * 3, RIGHT),
+        # Cut off on the left, in the middle of a character too; no mark of a template anywhere.
+        (
+            ("Order ä these two birds, please. " * 3)[20:] + RIGHT,
+            "Order ä these two birds, please. " * 3,
+            RIGHT,
+        ),
+        (
+            "\ufffd" + ("Order ä these two birds, please. " * 3)[7:] + RIGHT,
+            "Order ä these two birds, please. " * 3,
+            RIGHT,
+        ),
+        # What the policy writes after its prompt is its response, whatever it looks like.
+        (CHAT + "<|im_start|>assistant\n" + RIGHT, CHAT, "<|im_start|>assistant\n" + RIGHT),
     ],
 )
 def test_responses_in_transcripts(transcript: str, prompt: str | None, response: str) -> None:
@@ -138,6 +154,89 @@ def test_responses_in_transcripts(transcript: str, prompt: str | None, response:
 )
 def test_responses_as_messages(message: Any, text: str) -> None:
     assert text_of(message) == text
+
+
+@pytest.mark.parametrize(
+    ("label", "is_row"),
+    [
+        (ROW, True),
+        (json.dumps(ROW), True),
+        ({"ground_truth": None, "x": 1}, True),
+        ({"reward_model": {"ground_truth": "1"}, "anything": 1}, True),
+        ({"data_source": "a", "extra_info": {"constraints": []}}, True),
+        # Ground truths that are objects themselves:
+        ({"domain": "table", "columns": ["a"]}, False),
+        ({"data_source": "wikipedia", "answer": "42"}, False),
+        ({"inputs": ["1"], "outputs": ["2"]}, False),
+        ('{"functional": "assert f(data_source) == 1"}', False),
+        ("{not JSON, but ground_truth}", False),
+        ("[1]", False),
+        (None, False),
+        (7, False),
+    ],
+)
+def test_when_a_label_is_a_row(label: Any, is_row: bool) -> None:
+    assert (as_row(label) is not None) is is_row
+
+
+def test_lone_surrogates_and_huge_numbers_break_no_reply(http: httpx2.Client) -> None:
+    head = b'{"prompt": "p", "label": "x", "response": "'
+    for response in (b"\\ud83d", b"\\udc00" * 50_000, "\u2028ä中🙂".encode()):
+        reply = http.post("/slime?data_source=exact", content=head + response + b'"}')
+        assert (reply.status_code, reply.json()) == (200, 0.0)
+    body = b'{"responses_create_params": {}, "response": "x\\ud83d", "big": 1e300, "data_source": "exact", "ground_truth": "x"}'
+    reply = http.post("/verify", content=body)
+    assert reply.status_code == 200
+    assert "NaN" not in reply.text
+    assert "Infinity" not in reply.text
+
+
+# Batches and busy times
+
+
+class Straggler:
+    """A scorer that is done with every item but one, which it hands back unjudged when its deadline comes."""
+
+    async def score_many(self, rows: Sequence[Row], *, seconds: float) -> list[Scored]:
+        late = any(row.response == "slow" for row in rows)
+        if late:
+            await asyncio.sleep(seconds)
+        busy = cannot_judge(Reason.DEADLINE, "the deadline passed")
+        return [Scored(busy if row.response == "slow" else accept("x"), "s", "d") for row in rows]
+
+
+def service_of(scorer: Any, **settings: Any) -> Any:
+    @asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        yield
+
+    engine = Engine(scorer, Registry(), MemoryGroundTruths(), running(), None, {}, {})
+    return live(create_app(engine, Settings(**settings)))
+
+
+def test_a_straggler_costs_its_neighbours_nothing() -> None:
+    with service_of(Straggler()) as base, httpx2.Client(base_url=base, timeout=30) as client:
+        body = {"query": ["a", "slow", "b"], "prompts": [""] * 3, "labels": ["l"] * 3}
+        value = openrlhf(client, body, deadline_seconds="0.7", data_source="s")
+    assert value["rewards"] == [1.0, 0.0, 1.0]
+    assert value["extra_logs"]["valid"] == [1.0, 0.0, 1.0]
+
+
+async def test_who_waits_for_a_place_is_judged_within_the_time_that_is_left() -> None:
+    # One place; the first request holds it for half of the second's time.
+    with service_of(Straggler(), max_in_flight=1) as base:
+        async with httpx2.AsyncClient(base_url=base, timeout=30) as client:
+
+            async def post(response: str, seconds: float) -> httpx2.Response:
+                query = {"data_source": "s", "deadline_seconds": str(seconds), "format": "object"}
+                body = {"prompt": "", "response": response, "label": ""}
+                return await client.post("/slime", json=body, params=query)
+
+            first = asyncio.create_task(post("slow", 1.0))
+            await asyncio.sleep(0.3)
+            second = await post("quick", 2.0)
+            assert second.json()["score"] == 1.0
+            assert (await first).status_code == 503
 
 
 # OpenRLHF
@@ -281,10 +380,40 @@ def test_nemo_gym_masks_what_it_can_not_judge(moody: httpx2.Client) -> None:
     assert moody.post("/verify", json=malformed).json()["failure_kind"] == "verifier_error"
     query = {"deadline_seconds": "0.3", "on_error": "status"}
     assert moody.post("/verify", json=body, params=query).status_code == 503
+    # For a client that knows no mask (axolotl) the URL says what takes its place; both are counted.
+    query = {"deadline_seconds": "0.3", "fallback": "-1"}
+    assert moody.post("/verify", json=body, params=query).json()["reward"] == -1.0
+    counted = 'reward_service_fallback_rewards_total{dialect="nemo_gym",reason="sandbox_unavailable"} 2.0'
+    assert counted in moody.get("/metrics").text
+
+
+class Clock:
+    """A scorer that remembers the seconds it was given."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    async def score_many(self, rows: Sequence[Row], *, seconds: float) -> list[Scored]:
+        self.seconds.append(seconds)
+        return [Scored(accept("x"), "s", "d") for _ in rows]
+
+
+def test_every_client_is_answered_before_its_own_deadline() -> None:
+    clock = Clock()
+    with service_of(clock) as base, httpx2.Client(base_url=base, timeout=30) as client:
+        gym = gym_request("x", data_source="s", ground_truth="g")
+        client.post("/verify", json=gym)
+        client.post("/verify", json=gym, headers={"user-agent": "python-requests/2.32"})  # axolotl
+        client.post("/slime", json={"response": "x"})
+        client.post("/openrlhf", json={"query": ["x"]})
+        client.post("/verify", json=gym, params={"deadline_seconds": "3"})
+    for given, client_waits in zip(clock.seconds, (60, 30, 120, 180, 3), strict=True):
+        assert client_waits / 2 < given < client_waits
 
 
 def test_nemo_gym_around_it(http: httpx2.Client) -> None:
     assert http.get("/reverify_mode").json() == "stateless"
+    assert http.get("/livez").json() == {"status": "alive"}
     assert http.get("/nemo_gym/mcqa/reverify_mode").json() == "stateless"
     config = http.get("/global_config_dict_yaml").json()
     assert f"      port: {http.base_url.port}\n" in config
@@ -330,6 +459,15 @@ def test_roll_submits_and_polls_once(http: httpx2.Client) -> None:
     assert unknown["errcode"] == 2
 
 
+def test_roll_keeps_to_the_client_s_own_timeout(moody: httpx2.Client) -> None:
+    began = time.monotonic()
+    body = {"prompt": "q", "response": "down", "reward_info": {"ground_truth": "x"}, "timeout": 0.4}
+    submitted = moody.post("/roll/submit", json=body, params={"data_source": "s"}).json()
+    reply = moody.request("GET", "/roll/result", json={"reward_request_id": submitted["reward_request_id"]})
+    assert reply.json()["errcode"] == 2
+    assert time.monotonic() - began < 4
+
+
 def test_roll_when_it_can_not_be_judged(moody: httpx2.Client) -> None:
     assert roll(moody, "down", {"ground_truth": "x"}, "s", deadline_seconds="0.3")["errcode"] == 2
     assert roll(moody, "malformed", {"ground_truth": "x"}, "s", fallback="-1")["reward_score"] == -1.0
@@ -356,6 +494,7 @@ def test_llamafactory(http: httpx2.Client, moody: httpx2.Client) -> None:
         ("/openrlhf", b'{"query": ["a", "b"], "labels": ["x"]}'),
         ("/slime", b"{}"),
         ("/slime", b'{"response": NaN}'),
+        ("/verify", b'{"response": "x", "huge": 1e999}'),
         ("/verify", b"nonsense"),
         ("/roll/submit", b"7"),
         ("/llamafactory", b"\xff"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import pickle
+import time
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -217,6 +220,41 @@ def test_run_code_refuses_in_its_own_words(http: httpx2.Client) -> None:
     assert http.post("/run_code", json={"code": "1", "files": {"a": "not base64!"}}).status_code == 400
 
 
+def test_run_code_says_what_it_can_not_do(http: httpx2.Client) -> None:
+    asked = run_code(http, "open('out.txt', 'w').write('x')", fetch_files=["out.txt"])
+    assert (asked["status"], asked["files"]) == ("Success", {})
+    assert asked["message"] == "fetch_files is not supported by this server: 1 not fetched"
+    assert run_code(http, "print(1)")["message"] == ""
+    # As SandboxFusion answers a language that it does not have: verl would try a 504 twice more, for nothing.
+    reply = http.post("/run_code", json={"code": "x", "language": "racket"})
+    assert reply.status_code == 422
+    assert "racket" in reply.json()["detail"]
+
+
+def test_run_code_while_nothing_is_free(http: httpx2.Client) -> None:
+    # Two places, four sleepers: each waits for its turn, and waiting is not running.
+    body = {"code": "import time; time.sleep(1)\nprint('done')", "compile_timeout": 1, "run_timeout": 3}
+    with ThreadPoolExecutor(4) as threads:
+        replies = list(threads.map(lambda _: http.post("/run_code", json=body).json(), range(4)))
+    assert [one["run_result"]["stdout"] for one in replies] == ["done\n"] * 4
+
+
+async def test_run_code_without_a_place_is_504_before_the_client_gives_up() -> None:
+    need("bwrap")
+    if lacking := bubblewrap.missing():
+        unavailable(lacking)
+    app = build_app(Settings(processes=1, sandbox="bubblewrap", sandbox_places=1, max_in_flight=1))
+    gateway = app.state.gateway
+    with live(app) as base, httpx2.Client(base_url=base, timeout=30) as client:
+        gateway.admission.under_way = 1  # somebody holds the only place
+        began = time.monotonic()
+        body = {"code": "print(1)", "compile_timeout": 0.1, "run_timeout": 0.1}
+        reply = await asyncio.to_thread(client.post, "/run_code", json=body)
+        gateway.admission.under_way = 0
+    assert reply.status_code == 504
+    assert time.monotonic() - began < 10.2
+
+
 def test_run_jupyter(http: httpx2.Client) -> None:
     body = {"cells": ["x = 3", "print(x)\nx * 2", "1 / 0", "x"]}
     reply = http.post("/run_jupyter", json=body).json()
@@ -225,6 +263,9 @@ def test_run_jupyter(http: httpx2.Client) -> None:
     assert reply["cells"][1]["display"] == [{"text/plain": "6"}]
     assert reply["cells"][2]["error"][0]["ename"] == "ZeroDivisionError"
     assert http.post("/run_jupyter", json={"cells": ["print(1)"]}).json()["status"] == "Success"
+    left = http.post("/run_jupyter", json={"cells": ["import os; os._exit(0)"], "fetch_files": ["x"]}).json()
+    assert (left["status"], left["cells"]) == ("Failed", [])
+    assert "fetch_files" in left["message"]
 
 
 def test_submit_on_provided_data(http: httpx2.Client) -> None:
@@ -263,6 +304,19 @@ def test_submit_on_provided_data(http: httpx2.Client) -> None:
     asserts["completion"] = "```python\nimport sys\nsys.exit(0)\n```"
     assert http.post("/submit", json=asserts).json()["accepted"] is False
     assert http.post("/submit", json={"dataset": "theirs", "id": 1, "completion": ""}).status_code == 400
+    unsupported: list[dict[str, Any]] = [
+        {"custom_extract_logic": "submit_code_blocks([])", "provided_data": data},
+        {
+            "provided_data": {
+                "id": 7,
+                "test": [{"input": {"stdin": "1", "a.txt": "x"}, "output": {"stdout": ""}}],
+            }
+        },
+        {"provided_data": {"id": 7, "test": "assert (", "labels": {}}},
+    ]
+    for config_of in unsupported:
+        body = {"dataset": "mine", "id": 7, "completion": ANSWER, "config": config_of}
+        assert http.post("/submit", json=body).status_code == 400  # its client would try a 504 five times
     prompt = http.post("/get_prompt_by_id", json={"dataset": "mine", "id": 7, "config": config}).json()
     assert prompt == {"id": 7, "prompt": "Add two numbers.", "labels": {}}
     assert http.post("/get_prompts", json={"dataset": "mine", "config": config}).json() == [prompt]
@@ -321,9 +375,25 @@ def bomb() -> Any:
     return value
 
 
+def test_open_instruct_says_which_test_is_none(http: httpx2.Client) -> None:
+    body = {"program": ADD, "tests": ["assert add(1, 2) == 3", "assert ("], "max_execution_time": 1.0}
+    reply = http.post("/test_program", json=body)
+    assert reply.status_code == 422
+    assert "test 1" in reply.json()["detail"]
+
+
 @pytest.mark.parametrize(
     "tests",
-    [[], None, 7, "junk", encoded_as("pickle", [Evil()]), encoded_as("pickle", bomb()), ["ok", 7], "[" * 90_000],
+    [
+        [],
+        None,
+        7,
+        "junk",
+        encoded_as("pickle", [Evil()]),
+        encoded_as("pickle", bomb()),
+        ["ok", 7],
+        "[" * 90_000,
+    ],
 )
 def test_open_instruct_refuses_what_is_no_test(http: httpx2.Client, tests: Any) -> None:
     body = {"program": ADD, "tests": tests, "max_execution_time": 1.0}

@@ -7,15 +7,19 @@ import inspect
 import json
 import math
 import pickle
+import socket
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reward_service.client import trainers
+from reward_service.client import ClientError, trainers
 from reward_service.client.trainers import (
     areal,
     atropos,
@@ -23,8 +27,11 @@ from reward_service.client.trainers import (
     easyr1,
     ms_swift,
     nemo_rl,
+    openenv,
     openrlhf,
+    rlinf,
     skyrl,
+    slime,
     torchforge,
     trl,
     verifiers,
@@ -228,6 +235,114 @@ def test_torchforge_and_rllm() -> None:
     task = {"data_source": SOURCE, "ground_truth": GOLD, "question": "Order them."}
     output = torchforge.rllm_reward(task, WRONG)
     assert (output.reward, output.is_correct, output.metadata["valid"]) == (0.0, False, 1.0)
+
+
+class Sample:
+    """slime's, as far as a reward sees it."""
+
+    def __init__(self, response: str, label: Any, metadata: Any) -> None:
+        self.prompt, self.response, self.label, self.metadata = "Order them.", response, label, metadata
+
+
+async def test_slime_function_with_metadata_and_groups() -> None:
+    samples = [
+        Sample(RIGHT, GOLD, {"data_source": SOURCE}),
+        Sample(WRONG, LABEL, {}),
+        Sample(RIGHT, None, {"data_source": SOURCE, "ground_truth": GOLD}),
+        Sample(RIGHT, GOLD, {"data_source": "nothing like it"}),
+    ]
+    assert await slime.reward(None, samples) == [1.0, 0.0, 1.0, 0.0]
+    assert [one.metadata["reward_service_valid"] for one in samples] == [1.0, 1.0, 1.0, 0.0]
+    assert await slime.reward(None, Sample(RIGHT, LABEL, None)) == 1.0
+    await common.async_client(None, slime.SECONDS).aclose()
+
+
+def test_rlinf_class() -> None:
+    judge = rlinf.RewardServiceReward({"data_source": SOURCE, "fallback": -1.0})
+    assert judge.get_reward([RIGHT, WRONG, RIGHT], [GOLD, LABEL, UNKNOWN], ["q"] * 3) == [1.0, 0.0, -1.0]
+    assert judge.valid == [True, True, False]
+
+
+async def test_openenv_rubric() -> None:
+    rubric = openenv.ServiceRubric(SOURCE)
+    assert await rubric.forward(RIGHT, {"ground_truth": GOLD}) == 1.0
+    assert await rubric.forward({"message": WRONG}, {"metadata": {"ground_truth": GOLD}}) == 0.0
+    assert await rubric.forward(RIGHT, {"ground_truth": GOLD, "data_source": "nothing"}) is None
+    await common.async_client(None, openenv.SECONDS).aclose()
+
+
+@pytest.mark.parametrize(
+    ("query", "prompt", "response"),
+    [
+        ("<s>" + "q" * 60 + RIGHT, "q" * 60, RIGHT),
+        ("q" * 49 + RIGHT, "Q" * 900 + "q" * 49, RIGHT),
+        (RIGHT, "another prompt that is not in it", RIGHT),
+        (RIGHT, "", RIGHT),
+    ],
+)
+def test_openrlhf_file_finds_the_response(query: str, prompt: str, response: str) -> None:
+    assert openrlhf.response_of(query, prompt) == response
+
+
+def test_messages_of_a_library_s_own_class() -> None:
+    class Message:
+        def __init__(self, role: str, content: str) -> None:
+            self.role, self.content = role, content
+
+    said = [Message("assistant", "first"), Message("tool", "not the policy's"), Message("assistant", "last")]
+    assert common.completion_text(said) == "last"
+
+
+# When the service can't be reached, or isn't one
+
+
+def answering(status: list[int]) -> Any:
+    """A server whose answers have this status, while the list says so."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            items = json.loads(self.rfile.read(int(self.headers["content-length"])))["items"]
+            results = [{"status": "scored", "score": 1.0, "reason": "equal"} for _ in items]
+            body = json.dumps({"results": results}).encode()
+            self.send_response(status[0])
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    return ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+
+def test_a_mistake_ends_the_run_at_its_start_and_never_later(caplog: pytest.LogCaptureFixture) -> None:
+    status = [404]
+    with answering(status) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        with pytest.raises(ClientError, match="404"):
+            verl.compute_score_sync(**verl_call(RIGHT, url=url))
+        status[0] = 200
+        assert verl.compute_score_sync(**verl_call(RIGHT, url=url))["score"] == 1.0
+        status[0] = 404  # a proxy, while the service behind it is being replaced
+        for _ in range(3):
+            assert verl.compute_score_sync(**verl_call(RIGHT, url=url))["valid"] == 0.0
+        common.close()
+        server.shutdown()
+    said = [record.message for record in caplog.records if "no reward" in record.message]
+    assert len(said) == 1  # once a minute, not once a sample
+    assert "service_unreachable" in said[0]
+
+
+def test_a_service_that_never_answers_is_given_up_before_the_trainer_gives_up() -> None:
+    # AReaL takes 15 s without an answer for a reward of 0.
+    assert areal.SECONDS < 15
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
+        found = verl.compute_score_sync(**verl_call(RIGHT, url=url, deadline_seconds=1.5))
+        assert time.monotonic() - began < 2.0
+    assert found["valid"] == 0.0
 
 
 def test_a_service_that_is_down_hangs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,16 +1,29 @@
-"""What the adapters share: the process's client, rows out of data-set columns, and completions as text."""
+"""What the adapters share: the process's client, rows out of data-set columns, and completions as text.
+
+What is decided here: when an adapter may raise. A mistake (a wrong URL, a key that is refused) ends the run at its first
+call, where somebody is still looking. After a call that worked the same answer is a proxy's or a restart's doing, and
+hours of training must not end of it: then the samples are unjudged, like in every other outage. And an adapter says in the
+log why samples are unjudged, once a minute for each reason: a run whose rewards are all missing must not look like one that
+learns nothing.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from reward_service.client.asynchronous import AsyncClient
-from reward_service.client.protocol import Reward
+from reward_service.client.protocol import ClientError, Reward, unscored
 from reward_service.client.sync import Client
+from reward_service.types import Reason
+
+log = logging.getLogger(__name__)
 
 DEFAULT_URL = "http://127.0.0.1:8080"
+LOG_SECONDS = 60.0
 GOLD_COLUMNS = ("ground_truth", "answer", "solution", "label", "target")
 """Columns that hold the ground truth, in the order in which they are looked for."""
 
@@ -20,25 +33,98 @@ def service_url() -> str:
     return os.environ.get("REWARD_SERVICE_URL", DEFAULT_URL)
 
 
-_clients: dict[tuple[str, float], Client] = {}
-_async_clients: dict[tuple[str, float], AsyncClient] = {}
+class _Conduct:
+    """How an adapter's client takes errors: see the module's docstring."""
+
+    def __init__(self) -> None:
+        self.worked = False
+        self._said: dict[str, float] = {}
+
+    def refused(self, error: ClientError, count: int) -> list[Reward]:
+        """No reward for any item, or the error itself if nothing ever worked."""
+        if not self.worked:
+            raise error
+        return self.took([unscored(Reason.SERVICE_UNREACHABLE, str(error))] * count)
+
+    def took(self, rewards: list[Reward]) -> list[Reward]:
+        """The rewards as they are; the log has why some are missing."""
+        missing = [reward for reward in rewards if not reward.valid]
+        self.worked = self.worked or len(missing) < len(rewards)
+        now = time.monotonic()
+        for reason in {reward.reason for reward in missing}:
+            if now - self._said.get(reason, -LOG_SECONDS) >= LOG_SECONDS:
+                self._said[reason] = now
+                of_it = [reward for reward in missing if reward.reason is reason]
+                log.warning(
+                    "%d of %d samples have no reward: %s (%s)",
+                    len(of_it), len(rewards), reason.value, of_it[0].detail.get("message", ""),
+                )  # fmt: skip
+        return rewards
 
 
-def client(url: str | None = None, deadline_seconds: float = 120.0) -> Client:
+class SteadyClient(Client):
+    """A client for the inside of a training loop."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        super().__init__(url, **options)
+        self._conduct = _Conduct()
+
+    def score(
+        self,
+        items: Sequence[Mapping[str, Any]],
+        *,
+        deadline_seconds: float | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> list[Reward]:
+        """As `Client.score`; ClientError only before the first call that worked."""
+        try:
+            found = super().score(items, deadline_seconds=deadline_seconds, progress=progress)
+        except ClientError as error:
+            return self._conduct.refused(error, len(items))
+        return self._conduct.took(found)
+
+
+class SteadyAsyncClient(AsyncClient):
+    """The same for programs with an event loop."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        super().__init__(url, **options)
+        self._conduct = _Conduct()
+
+    async def score(
+        self,
+        items: Sequence[Mapping[str, Any]],
+        *,
+        deadline_seconds: float | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> list[Reward]:
+        """As `AsyncClient.score`; ClientError only before the first call that worked."""
+        try:
+            found = await super().score(items, deadline_seconds=deadline_seconds, progress=progress)
+        except ClientError as error:
+            return self._conduct.refused(error, len(items))
+        return self._conduct.took(found)
+
+
+_clients: dict[tuple[str, float], SteadyClient] = {}
+_async_clients: dict[tuple[str, float], SteadyAsyncClient] = {}
+
+
+def client(url: str | None = None, deadline_seconds: float = 120.0) -> SteadyClient:
     """This process's client for a URL."""
     name = (url or service_url(), deadline_seconds)
     if name not in _clients:
         key = os.environ.get("REWARD_SERVICE_API_KEY")
-        _clients[name] = Client(name[0], api_key=key, deadline_seconds=deadline_seconds)
+        _clients[name] = SteadyClient(name[0], api_key=key, deadline_seconds=deadline_seconds)
     return _clients[name]
 
 
-def async_client(url: str | None = None, deadline_seconds: float = 120.0) -> AsyncClient:
+def async_client(url: str | None = None, deadline_seconds: float = 120.0) -> SteadyAsyncClient:
     """This process's asynchronous client for a URL; it keeps connections per event loop."""
     name = (url or service_url(), deadline_seconds)
     if name not in _async_clients:
         key = os.environ.get("REWARD_SERVICE_API_KEY")
-        _async_clients[name] = AsyncClient(
+        _async_clients[name] = SteadyAsyncClient(
             name[0], api_key=key, deadline_seconds=deadline_seconds, connections=64
         )
     return _async_clients[name]
@@ -113,12 +199,17 @@ def completion_text(completion: Any) -> str:
     if isinstance(completion, Mapping):
         return completion_text(completion.get("content", completion.get("text", "")))
     if isinstance(completion, Sequence):
-        said = [part for part in completion if isinstance(part, Mapping) and part.get("role") == "assistant"]
+        said = [part for part in completion if _role(part) == "assistant"]
         return completion_text(said[-1]) if said else "".join(completion_text(part) for part in completion)
     content = getattr(completion, "content", None)
     return (
         completion_text(content) if content is not None else ("" if completion is None else str(completion))
     )
+
+
+def _role(message: Any) -> Any:
+    """The role of a message: of an object as JSON has it, or of a library's own class."""
+    return message.get("role") if isinstance(message, Mapping) else getattr(message, "role", None)
 
 
 def numbers(reward: Reward, fallback: float) -> dict[str, float]:

@@ -30,15 +30,32 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
     }
 
 
-def row_of(query: str, prompt: str, label: Any) -> dict[str, Any]:
-    """An item from a transcript and a label."""
-    response = query[len(prompt) :] if prompt and query.startswith(prompt) else query
+OVERLAP = 48
+BOS = 64
+
+
+def response_of(query: str, prompt: str) -> str:
+    """What follows the prompt, which may have a BOS token in front or be cut off on the left; else the whole query."""
+    if not prompt:
+        return query
+    tail = prompt[-OVERLAP:]
+    at = query.rfind(tail, 0, len(prompt) + BOS)
+    return query[at + len(tail) :] if at >= 0 else query
+
+
+def row_of(query: str, prompt: str, label: Any, data_source: str | None = None) -> dict[str, Any]:
+    """An item from a transcript and a label: a row, its JSON text, or a bare ground truth of `data_source`."""
+    response = response_of(query, prompt)
+    source = data_source or os.environ.get("REWARD_SERVICE_DATA_SOURCE")
+    row = label
     if isinstance(label, str) and label.lstrip().startswith("{"):
         try:
-            label = json.loads(label)
-        except ValueError:
+            row = json.loads(label)
+        except (ValueError, RecursionError):
             pass
-    if isinstance(label, Mapping) and "ground_truth" in label:
-        source = label.get("data_source", os.environ.get("REWARD_SERVICE_DATA_SOURCE"))
-        return item(source, response, label["ground_truth"], label.get("extra_info"), prompt)
-    return item(os.environ.get("REWARD_SERVICE_DATA_SOURCE"), response, label, None, prompt)
+    if isinstance(row, Mapping):
+        model = row.get("reward_model")
+        gold = row.get("ground_truth", model.get("ground_truth") if isinstance(model, Mapping) else None)
+        if gold is not None:
+            return item(row.get("data_source", source), response, gold, row.get("extra_info"), prompt or None)
+    return item(source, response, label, None, prompt or None)

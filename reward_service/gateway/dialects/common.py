@@ -6,9 +6,11 @@ What is decided here
   data source (`?data_source=math__dapo`).
 - patience: a passing failure (no sandbox for a moment, no room) is tried again here until just before the client's
   own deadline, because most clients turn the first refusal into a dead run or a zero.
+- one slow item costs its neighbours nothing: the scorer gets its deadline, and a moment beyond it to hand over what it
+  has, so that a batch of a thousand with one straggler loses one item.
 - what is left unjudged after that has no number of its own. A dialect whose client can mask or try again says so;
   elsewhere the item gets the URL's `fallback` (default 0.0), is counted in `reward_service_fallback_rewards`, and
-  carries `valid: 0` where the client takes extra numbers. The README's table says which is which.
+  carries `valid: 0` where the client takes extra numbers. The table in docs/trainers/README.md says which is which.
 """
 
 from __future__ import annotations
@@ -30,7 +32,10 @@ from reward_service.gateway.core import JSON, Gateway
 from reward_service.types import Outcome, Profile, Reason, Status, cannot_judge
 from reward_service.wire import encode
 
-ROW_KEYS = frozenset({"data_source", "ground_truth", "reward_model", "ground_truth_ref", "domain"})
+GOLD_KEYS = frozenset({"ground_truth", "reward_model", "ground_truth_ref"})
+ROW_KEYS = GOLD_KEYS | {"data_source", "domain", "extra_info", "prompt", "profile", "id"}
+HANDOVER_SECONDS = 3.0
+"""How long before the answer is due the scorer's own deadline is, to hand over the items that it has; at most a seventh."""
 
 
 class Asked(NamedTuple):
@@ -60,13 +65,20 @@ async def json_body(gateway: Gateway, request: Request) -> Any:
     """The body as JSON, within the limits. BadRequest if it is none."""
     body = await gateway.body(request)
     try:
-        return json.loads(body, parse_constant=_refuse)
+        return json.loads(body, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}"[:200], problem="invalid-json") from None
 
 
 def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON value")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("a number beyond the range of a double")  # it could not be echoed
+    return value
 
 
 async def json_object(gateway: Gateway, request: Request) -> dict[str, Any]:
@@ -112,13 +124,19 @@ def row_from(label: Any, response: Any, prompt: Any, asked: Asked) -> Row:
 
 
 def as_row(label: Any) -> Mapping[str, Any] | None:
-    """The label as a row, if it is one: an object (or its JSON text) that names a data source or holds a ground truth."""
-    if isinstance(label, str) and label.lstrip().startswith("{") and "ground_truth" in label:
+    """The label as a row, if it is one: an object (or its JSON text) that holds a ground truth in one of a row's places,
+    or nothing but a row's fields with a data source among them. Any other object is a ground truth itself.
+    """
+    if isinstance(label, str):
+        if not label.lstrip().startswith("{") or not ("ground_truth" in label or "data_source" in label):
+            return None
         try:
             label = json.loads(label)
         except (ValueError, RecursionError):
             return None
-    if isinstance(label, Mapping) and ROW_KEYS & label.keys() and ("ground_truth" in label or len(label) > 1):
+    if not isinstance(label, Mapping):
+        return None
+    if GOLD_KEYS & label.keys() or ("data_source" in label and not label.keys() - ROW_KEYS):
         return label
     return None
 
@@ -149,20 +167,36 @@ _ASSISTANT = (
 )
 
 
+OVERLAP = 48
+"""Characters of a cut-off prompt that must be left for it to be found."""
+
+
 def response_in(transcript: str, prompt: Any) -> str:
     """The response in a transcript: what follows the prompt, or the last turn of the assistant, or all of it.
 
-    A prompt that was cut off on the left is no prefix of the transcript; then the chat template's mark decides.
+    The prompt may have a BOS token in front of it. One that was cut off on the left is found by its end; where
+    the tokenizer changed it, the chat template's last mark decides.
     """
-    if isinstance(prompt, str) and prompt and transcript.startswith(prompt):
-        return transcript[len(prompt) :]
+    if isinstance(prompt, str) and prompt:
+        if (at := transcript.find(prompt, 0, len(prompt) + 64)) >= 0:
+            return transcript[at + len(prompt) :]
+        tail, end = prompt[-OVERLAP:], len(prompt) + OVERLAP
+        for _ in range(8 if len(tail) == OVERLAP else 0):
+            at = transcript.rfind(tail, 0, end)
+            if at < 0:
+                break
+            # A cut through a character leaves U+FFFD at the seam.
+            if prompt.endswith(transcript[: at + OVERLAP].lstrip("\ufffd")):
+                return transcript[at + OVERLAP :]
+            end = at + OVERLAP - 1
     start = max((at + len(mark) for mark in _ASSISTANT if (at := transcript.rfind(mark)) >= 0), default=0)
     return transcript[start:]
 
 
 async def patiently(gateway: Gateway, rows: Sequence[Row], seconds: float) -> list[Scored]:
     """Score rows within `seconds`; what failed for a passing reason is tried again until they are over."""
-    until = time.monotonic() + seconds
+    handover = min(HANDOVER_SECONDS, seconds / 7)
+    until = time.monotonic() + seconds - handover
     results: list[Scored] = [
         Scored(cannot_judge(Reason.DEADLINE, "the client's deadline passed"), "unknown", "unknown")
         for _ in rows
@@ -174,8 +208,7 @@ async def patiently(gateway: Gateway, rows: Sequence[Row], seconds: float) -> li
         if left <= 0:
             break
         try:
-            async with asyncio.timeout(left):
-                found = await gateway.score_rows([rows[place] for place in places], left, wait=True)
+            found = await admitted(gateway, [rows[place] for place in places], until, handover)
         except (TimeoutError, Overloaded):
             break
         for place, scored in zip(places, found, strict=True):
@@ -188,9 +221,24 @@ async def patiently(gateway: Gateway, rows: Sequence[Row], seconds: float) -> li
     return results
 
 
+async def admitted(gateway: Gateway, rows: Sequence[Row], until: float, handover: float) -> list[Scored]:
+    """Score rows by the monotonic time `until`, waiting for places included. TimeoutError if nothing came of it.
+
+    `Gateway.score_rows` gives the scorer all the seconds again after a wait: then the clock here would strike first,
+    and take the finished items away with the late ones.
+    """
+    clock = asyncio.get_running_loop().time() - time.monotonic()
+    async with asyncio.timeout_at(until + clock) as patience:
+        async with gateway.admission.admit(len(rows), wait=True):
+            patience.reschedule(until + clock + handover)
+            found = await gateway.engine.scorer.score_many(rows, seconds=max(0.0, until - time.monotonic()))
+    gateway.metrics.record(found)
+    return found
+
+
 def passing(outcome: Outcome) -> bool:
-    """Is it an error that may be gone in a moment?"""
-    return outcome.status is Status.ERROR and outcome.retryable and outcome.reason is not Reason.DEADLINE
+    """Is it an error that may be gone in a moment? A deadline with time left over was a machine too busy."""
+    return outcome.status is Status.ERROR and outcome.retryable
 
 
 def number(gateway: Gateway, scored: Scored, fallback: float, dialect: str) -> float:

@@ -2,7 +2,8 @@
 
 `POST [/nemo_gym/{server}]/verify` with `{"responses_create_params", "response" (an OpenAI Responses object), **row}`
 answers the whole request again plus `reward`, and `mask_sample`, `failure_kind` and `failure_reason` when the service could not
-judge (also in `instance_config`, where older NeMo-RL looks). `/seed_session`, `/close_session`, `/reverify_mode`,
+judge (also in `instance_config`, where older NeMo-RL looks); `reward` is then the URL's `fallback` (0.0), for clients such as
+axolotl that know no mask. `/seed_session`, `/close_session`, `/reverify_mode`,
 `/aggregate_metrics` and the head server's discovery are answered as its clients need.
 
 The row is ours (`data_source`, `ground_truth`, …) or one of Gym's own: `expected_answer` with `question`
@@ -37,6 +38,9 @@ from reward_service.gateway.dialects.common import (
 from reward_service.types import Outcome, Reason
 
 CLIENT_SECONDS = 60.0
+"""verifiers'. Gym's own client waits for ever."""
+AXOLOTL_SECONDS = 30.0
+"""axolotl's, whose URLs come from discovery and can't say so: it is known by the library that it calls with."""
 MARGIN = 5.0
 SERVERS: Mapping[str, str] = {
     "math_with_judge": "math",
@@ -72,6 +76,10 @@ def router(gateway: Gateway) -> APIRouter:
         host, port = request.url.hostname or "127.0.0.1", request.url.port or 80
         return reply(yaml_of(gateway, host, port))
 
+    @routes.get("/livez", summary="NeMo Gym: is the process alive?")
+    async def livez() -> Response:
+        return reply({"status": "alive"})
+
     @routes.get("/server_instances", summary="NeMo Gym: the servers")
     async def instances() -> Response:
         return reply([{"name": name, "status": "success"} for name in SERVERS])
@@ -84,7 +92,8 @@ def _mount(routes: APIRouter, gateway: Gateway, prefix: str) -> None:
 
     @routes.post(f"{prefix}/verify", name=f"verify_{label}", summary="NeMo Gym: verify a response")
     async def verify(request: Request) -> Response:
-        asked = asked_by(request.query_params, CLIENT_SECONDS - MARGIN)
+        axolotl = request.headers.get("user-agent", "").startswith("python-requests/")
+        asked = asked_by(request.query_params, (AXOLOTL_SECONDS if axolotl else CLIENT_SECONDS) - MARGIN)
         body = await json_object(gateway, request)
         server = request.path_params.get("server")
         scored = (await patiently(gateway, [gym_row(body, server, asked)], asked.seconds))[0]
@@ -94,7 +103,7 @@ def _mount(routes: APIRouter, gateway: Gateway, prefix: str) -> None:
                 str(outcome.detail.get("message", outcome.reason)), problem="not-ready", retry_after=1.0
             )
         masked = outcome.score is None
-        reward = 0.0 if masked else number(gateway, scored, asked.fallback, "nemo_gym")
+        reward = number(gateway, scored, asked.fallback, "nemo_gym")
         answer = {
             **body,
             "reward": reward,

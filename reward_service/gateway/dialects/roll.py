@@ -62,7 +62,11 @@ def router(gateway: Gateway) -> APIRouter:
         if len(pending) >= MAX_KEPT:
             raise Overloaded("too many samples are waiting to be fetched", retry_after=5.0)
         row = row_from(label_of(body), body.get("response"), body.get("prompt"), asked)
-        task = asyncio.create_task(patiently(gateway, [row], asked.seconds))
+        seconds = asked.seconds
+        limit = body.get("timeout")
+        if isinstance(limit, int | float) and not isinstance(limit, bool) and limit > 0:
+            seconds = min(seconds, float(limit))
+        task = asyncio.create_task(patiently(gateway, [row], seconds))
         identity = secrets.token_hex(16)
         pending[identity] = Pending(time.time(), asked, task)
         return reply({"errcode": 0, "message": "ok", "reward_request_id": identity})

@@ -6,15 +6,20 @@ fails is a 504 just before the client's own deadline (compile + run + 10 s). On 
 a program that ends itself with exit code 0 passes: whoever can should use `/v1/score`, where that is impossible.
 
 `/submit` scores a completion on the tests in `config.provided_data` through the code handler; `/run_jupyter` runs cells in
-one process; data sets of our own there are none, so the rest answers emptily. Facts: reference/sandbox.md §1.1, §1.2, §2.
+one process; data sets of our own there are none, so the rest answers emptily.
+
+What we can't do is said, never passed over: `fetch_files` come back empty with a `message`, since the sandbox hands out
+no files; binary files, tests with files and `custom_extract_logic` (which is code of the caller's to run inside the server) are
+refused with a 400; a language that no sandbox has is SandboxFusion's own 422. Facts: reference/sandbox.md §1.1, §1.2, §2.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 from fastapi import APIRouter
@@ -76,6 +81,7 @@ class TestConfig(BaseModel):
     dataset_type: str | None = None
     language: str | None = None
     run_timeout: float | None = None
+    custom_extract_logic: str | None = None
     provided_data: dict[str, Any] | list[dict[str, Any]] | None = None
     extra: dict[str, Any] = Field(default_factory=dict)
 
@@ -114,21 +120,21 @@ def router(gateway: Gateway) -> APIRouter:
             return asked
         files = text_files(asked.files)
         if files is None:
-            return detail(400, "files are base64 of UTF-8 text")
+            return detail(400, "files are base64 of UTF-8 text; this server takes no others")
+        language = language_of(asked.language)
+        if (known := languages(gateway)) and language not in known:
+            return detail(422, f"language {asked.language[:40]!r}: this server has {', '.join(known)}")
         program = Program(
-            language_of(asked.language),
+            language,
             asked.code,
             files=files,
             limits=limits_of(asked.run_timeout, asked.memory_limit_MB, asked.compile_timeout),
         )
         seconds = min(asked.compile_timeout + asked.run_timeout, 2 * MAX_SECONDS) + GRACE_SECONDS
-        try:
-            results = await run_program(
-                gateway, program, [Run(asked.stdin or "")], stop_early=True, seconds=seconds
-            )
-        except SandboxUnavailable as error:
-            return detail(504, error.detail)
-        return reply(run_reply(results[0], program.language))
+        result = await one_run(gateway, program, Run(asked.stdin or ""), seconds)
+        if isinstance(result, Response):
+            return result
+        return reply(run_reply(result, program.language) | {"message": fetch_message(asked.fetch_files)})
 
     @routes.post("/run_jupyter", summary="SandboxFusion: run cells in one process")
     async def run_jupyter(request: Request) -> Response:
@@ -137,7 +143,7 @@ def router(gateway: Gateway) -> APIRouter:
             return asked
         files = text_files(asked.files)
         if files is None:
-            return detail(400, "files are base64 of UTF-8 text")
+            return detail(400, "files are base64 of UTF-8 text; this server takes no others")
         program = Program(
             "python",
             NOTEBOOK,
@@ -145,11 +151,10 @@ def router(gateway: Gateway) -> APIRouter:
             limits=limits_of(asked.total_timeout, asked.memory_limit_MB, 10.0),
         )
         seconds = min(asked.total_timeout, MAX_SECONDS) + GRACE_SECONDS
-        try:
-            results = await run_program(gateway, program, [Run()], stop_early=True, seconds=seconds)
-        except SandboxUnavailable as error:
-            return detail(504, error.detail)
-        return reply(jupyter_reply(results[0]))
+        result = await one_run(gateway, program, Run(), seconds)
+        if isinstance(result, Response):
+            return result
+        return reply(jupyter_reply(result) | {"message": fetch_message(asked.fetch_files)})
 
     @routes.post("/submit", summary="SandboxFusion: test a completion on provided data")
     async def submit(request: Request) -> Response:
@@ -162,15 +167,22 @@ def router(gateway: Gateway) -> APIRouter:
                 400,
                 f"unknown dataset {asked.dataset[:80]!r}: this server has none; send config.provided_data",
             )
+        if asked.config.custom_extract_logic:
+            return detail(400, "custom_extract_logic is not run on this server; extract the code before")
         rows = rows_of(asked, data)
         if not rows:
             return detail(
-                400, "provided_data has no tests this server knows (test: [{input, output}], or test code)"
+                400,
+                "provided_data has no tests this server knows: test is [{input: {stdin}, output: {stdout}}], or code",
             )
         timeout = asked.config.run_timeout or 20.0
         scored = await patiently(gateway, rows, min(600.0, 30.0 + timeout * len(rows)))
-        if any(one.outcome.score is None for one in scored):
-            return detail(504, "no sandbox could run the tests")
+        unjudged = [one.outcome for one in scored if one.outcome.score is None]
+        if unjudged:
+            lasting = next((outcome for outcome in unjudged if not outcome.retryable), unjudged[0])
+            return detail(
+                504 if lasting.retryable else 400, str(lasting.detail.get("message", lasting.reason))
+            )
         return reply(submit_reply(asked, data, scored))
 
     @routes.post("/get_prompts", summary="SandboxFusion: prompts of provided data")
@@ -223,6 +235,29 @@ async def read(gateway: Gateway, request: Request, model: type[Model]) -> Model 
         return model.model_validate_json(await gateway.body(request))
     except ValidationError as error:
         return detail(422, bad_request(error).detail)
+
+
+async def one_run(gateway: Gateway, program: Program, run: Run, seconds: float) -> RunResult | Response:
+    """The result within `seconds`, waiting for a place included; or the 504 that says there is none."""
+    try:
+        async with asyncio.timeout(seconds):
+            (result,) = await run_program(gateway, program, [run], stop_early=True, seconds=seconds)
+    except SandboxUnavailable as error:
+        return detail(504, error.detail)
+    except TimeoutError:
+        return detail(504, f"no place within {seconds:.0f} s")
+    return result
+
+
+def languages(gateway: Gateway) -> Sequence[str]:
+    """What the sandbox can run, in order; nothing while it does not know."""
+    sandbox = gateway.engine.sandbox
+    return sorted(sandbox.languages()) if sandbox is not None else ()
+
+
+def fetch_message(names: Sequence[str]) -> str:
+    """What a reply says about files that were to be fetched: nothing if none were."""
+    return f"fetch_files is not supported by this server: {len(names)} not fetched" if names else ""
 
 
 def detail(status: int, text: str) -> Response:
@@ -332,16 +367,16 @@ real.write("\\n" + json.dumps(replies))
 
 def jupyter_reply(result: RunResult) -> dict[str, Any]:
     """A run of the notebook as a RunJupyterResponse."""
-    cells: Any = []
+    cells: Any = None
     if result.status is RunStatus.OK:
         try:
             cells = json.loads(result.stdout.rpartition("\n")[2])
         except (ValueError, RecursionError):
-            cells = []
+            pass  # a cell ended the process
+    whole = isinstance(cells, list) and all(isinstance(cell, dict) for cell in cells)
+    cells = cells if whole else []
     driver = {**command(result), "stdout": ""}
-    failed = result.status is not RunStatus.OK or any(
-        cell.get("error") for cell in cells if isinstance(cell, dict)
-    )
+    failed = not whole or any(cell.get("error") for cell in cells)
     return {
         "status": "Failed" if failed else "Success",
         "message": "",
@@ -384,8 +419,10 @@ def rows_of(asked: Submit, data: Mapping[str, Any]) -> list[Row]:
 
 
 def _text(test: Any, name: str, inner: str) -> str | None:
+    """The text of a stream; None also if files stand beside it: a test without its files would be another test."""
     value = test.get(name) if isinstance(test, Mapping) else None
-    value = value.get(inner) if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        value = value.get(inner, "") if value.keys() <= {inner} else None
     return value if isinstance(value, str) else None
 
 
