@@ -299,7 +299,9 @@ def preload(program: Program) -> str:
     texts = (program.source, program.preamble, program.tests)
     if any(map(_SCIENCE.search, texts)):
         return "science"
-    return "numpy" if any(map(_NUMPY.search, texts)) else "plain"
+    if any(map(_NUMPY.search, texts)):
+        return "numpy"
+    return "plain" if program.style is Style.STDIO else "calls"
 
 
 def _chunks(program: Program, runs: Sequence[Run]) -> Iterator[tuple[int, list[bytes], bool]]:

@@ -80,34 +80,28 @@ def rlimits(
     )
 
 
-_FIXED: Rlimits = (
+_INHERITED: Rlimits = (
     (resource.RLIMIT_CORE, (0, 0)),
     (resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES)),
     (resource.RLIMIT_MEMLOCK, (1 << 16, 1 << 16)),
     (resource.RLIMIT_MSGQUEUE, (0, 0)),
 )
-
-
-def _capabilities() -> tuple[int, ...]:
-    with open("/proc/self/status") as status:
-        for line in status:
-            if line.startswith("CapBnd"):
-                mask = int(line.split()[1], 16)
-                return tuple(bit for bit in range(64) if mask >> bit & 1)
-    return ()
-
-
-_bounding = _capabilities()
+"""The agent's own limits too."""
 
 
 def prepare_agent() -> None:
-    """Once, in the agent: nobody may look into it, nothing gains privileges, threads get usual stacks."""
+    """Once, in the agent: nobody may look into it, no child can gain anything, threads get usual stacks.
+
+    Its own capabilities stay with it; the bounding set is for what is executed later, which is to have none.
+    """
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    for capability in range(64):
+        _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
     with contextlib.suppress(PermissionError):
         os.setgroups([])
-    for what, value in _FIXED[2:]:
+    for what, value in _INHERITED:
         resource.setrlimit(what, value)
     attributes = ctypes.create_string_buffer(64)
     if not _libc.pthread_attr_init(attributes):
@@ -117,21 +111,21 @@ def prepare_agent() -> None:
 
 def confine(uid: int, limits: Rlimits, fds: tuple[int, ...]) -> None:
     """In a forked child: `fds` become 0, 1, 2 … and nothing else stays open; then limits, then the user."""
+    # Written for few touched pages: each is copied in every run, and that is most of what a run costs.
     os.setsid()
     high = [os.dup(fd) for fd in fds]
     for number, fd in enumerate(high):
         os.dup2(fd, number)
     os.closerange(len(fds), 1 << 16)
-    with contextlib.suppress(OSError):
+    try:
         fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
         os.write(fd, b"1000")
         os.close(fd)
-    for what, value in _FIXED:
-        resource.setrlimit(what, value)
+    except OSError:
+        pass
+    setrlimit = resource.setrlimit
     for what, value in limits:
-        resource.setrlimit(what, value)
-    for capability in _bounding:
-        _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+        setrlimit(what, value)
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
 

@@ -14,7 +14,6 @@ import gc
 import json
 import marshal
 import os
-import random
 import sys
 import threading
 import traceback
@@ -83,19 +82,13 @@ def run_program(code: int) -> int:
 
 
 def start_main() -> types.ModuleType:
-    """A fresh `__main__`; random numbers that don't differ from one judging to the next."""
-    for name in OURS:
-        sys.modules.pop(name, None)
+    """A fresh `__main__`."""
     sys.setrecursionlimit(sys.getrecursionlimit() + _depth())
     module = types.ModuleType("__main__")
     module.__dict__.update(__builtins__=builtins, __file__=NAME, __cached__=None)
     sys.modules["__main__"] = module
     sys.argv = [NAME]
     sys.path.insert(0, "/tmp")
-    random.seed(_SEED)
-    numpy = sys.modules.get("numpy.random")
-    if numpy is not None:
-        numpy.seed(_SEED)
     return module
 
 
@@ -136,7 +129,8 @@ def report(error: BaseException) -> None:
 def end_main(module: types.ModuleType, status: int) -> int:
     """What the interpreter does at its end, in its order; the exit code."""
     try:
-        threading._shutdown()  # type: ignore[attr-defined]
+        if len(threading._active) > 1 or threading._threading_atexits:  # type: ignore[attr-defined]
+            threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
     except SystemExit as error:
         status = exit_status(error.code)
