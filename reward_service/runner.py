@@ -20,25 +20,36 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from reward_service.adapters.runner import RunnerOptions, frame, read_frame
 from reward_service.engine.channel import result_to_plain, work_from_plain
-from reward_service.engine.ports import Sandbox, Session
 from reward_service.errors import SandboxUnavailable
+from reward_service.runs import Program
+
+if TYPE_CHECKING:
+    from reward_service.adapters import bubblewrap
+    from reward_service.engine.ports import Session
 
 STATUS_SECONDS = 1.0
 _DRAIN_BYTES = 1 << 20
 
 
-class Backend(Sandbox, Protocol):
-    """A sandbox that can say how it does."""
+class Backend(Protocol):
+    """A sandbox (`engine.ports.Sandbox`) that can say how it does."""
+
+    def session(self, program: Program) -> AbstractAsyncContextManager[Session]:
+        """See `Sandbox`."""
+        ...
+
+    def languages(self) -> Sequence[str]:
+        """See `Sandbox`."""
+        ...
 
     def status(self) -> dict[str, Any]:
         """Numbers and texts for metrics."""
@@ -68,7 +79,15 @@ class NoBackend:
 
     def status(self) -> dict[str, Any]:
         """See `Backend`."""
-        return {"places": 0, "busy": 0, "waiting": 0, "recycled": {}, "engines": {}, "trouble": self._reason}
+        return {
+            "places": 0,
+            "containers": 0,
+            "busy": 0,
+            "waiting": 0,
+            "recycled": {},
+            "engines": {},
+            "trouble": self._reason,
+        }
 
 
 def choose(options: RunnerOptions) -> AbstractAsyncContextManager[Any]:
@@ -87,12 +106,60 @@ def choose(options: RunnerOptions) -> AbstractAsyncContextManager[Any]:
             return DockerSandbox(options.docker)
         except EngineError as error:
             trouble.append(str(error))
-    if shutil.which("bwrap"):
-        from reward_service.adapters.bubblewrap import BubblewrapSandbox
+    from reward_service.adapters import bubblewrap
 
-        return BubblewrapSandbox(places=options.places)
-    trouble.append("bubblewrap is not installed")
-    return NoBackend(f"no sandbox: {'; '.join(trouble)}. See `reward-service sandbox status`")
+    if not (reason := bubblewrap.missing()):
+        places = options.places or len(os.sched_getaffinity(0))
+        return Counting(bubblewrap.BubblewrapSandbox(places=places), places)
+    return NoBackend(f"no sandbox: {'; '.join([*trouble, reason])}. See `reward-service sandbox status`")
+
+
+class Counting:
+    """A backend that doesn't count its leases, counted."""
+
+    def __init__(self, sandbox: bubblewrap.BubblewrapSandbox, places: int) -> None:
+        self._sandbox = sandbox
+        self._places = places
+        self._waiting = self._busy = 0
+
+    async def __aenter__(self) -> Counting:
+        await self._sandbox.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._sandbox.__aexit__(*error)
+
+    @asynccontextmanager
+    async def session(self, program: Program) -> AsyncIterator[Session]:
+        """See `Sandbox`."""
+        self._waiting += 1
+        try:
+            lease = self._sandbox.session(program)
+            session = await lease.__aenter__()
+        finally:
+            self._waiting -= 1
+        self._busy += 1
+        async with AsyncExitStack() as stack:
+            stack.push_async_exit(lease)
+            stack.callback(self._leave)
+            yield session
+
+    def _leave(self) -> None:
+        self._busy -= 1
+
+    def languages(self) -> Sequence[str]:
+        """See `Sandbox`."""
+        return self._sandbox.languages()
+
+    def status(self) -> dict[str, Any]:
+        """See `Backend`."""
+        counts = {
+            "places": self._places,
+            "containers": self._places,
+            "busy": self._busy,
+            "waiting": self._waiting,
+        }
+        return counts | {"recycled": {}, "engines": {"bubblewrap": "ok"}}
 
 
 class Connection:
@@ -194,10 +261,14 @@ async def serve(options: RunnerOptions, path: Path, parent: int | None = None) -
         loop.add_signal_handler(number, stop.set)
     if parent is not None:
         loop.add_reader(parent, stop.set)  # nobody writes: readable means closed
-    backend = choose(options)
     connections: set[asyncio.Task[None]] = set()
 
-    async with backend as sandbox:
+    async with AsyncExitStack() as stack:
+        sandbox: Backend
+        try:
+            sandbox = await stack.enter_async_context(choose(options))
+        except SandboxUnavailable as error:
+            sandbox = NoBackend(error.detail)
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
@@ -205,7 +276,10 @@ async def serve(options: RunnerOptions, path: Path, parent: int | None = None) -
                 connections.add(task)
                 task.add_done_callback(connections.discard)
             writer.transport.set_write_buffer_limits(high=_DRAIN_BYTES)
-            await Connection(sandbox, writer).serve(reader)
+            with suppress(
+                asyncio.CancelledError
+            ):  # at the end; asyncio would complain of a cancelled callback
+                await Connection(sandbox, writer).serve(reader)
 
         old = os.umask(0o177)  # the socket is its owner's alone from the moment it exists
         try:

@@ -16,7 +16,9 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 
 from reward_service.adapters.agent import agent_files, sandbox_files
@@ -46,8 +48,9 @@ def seccomp_profile() -> str:
     return (sandbox_files() / "seccomp.json").read_text(encoding="utf-8")
 
 
-def context(kind: Kind) -> dict[str, bytes]:
-    """The build context: path -> content."""
+@cache
+def context(kind: Kind) -> Mapping[str, bytes]:
+    """The build context: path -> content. Read once: a process that runs keeps to the version that it started as."""
     dockerfile = f"{kind.value}.Dockerfile"
     files = {dockerfile: (sandbox_files() / dockerfile).read_bytes()}
     return files | {f"agent/{name}": path.read_bytes() for name, path in sorted(agent_files().items())}
@@ -55,9 +58,7 @@ def context(kind: Kind) -> dict[str, bytes]:
 
 def tag(kind: Kind) -> str:
     """The image's name: its repository and a digest of what it is built from."""
-    files = context(kind)
-    if kind is Kind.POLYGLOT:
-        files |= _packages_inputs()
+    files = {**context(kind), **(_packages_inputs() if kind is Kind.POLYGLOT else {})}
     return f"reward-service/sandbox-{kind.value}:{_digest(files)}"
 
 
@@ -70,7 +71,7 @@ def _packages_inputs() -> dict[str, bytes]:
     return {path: content for path, content in context(Kind.PYTHON).items() if "/" not in path}
 
 
-def _digest(files: dict[str, bytes]) -> str:
+def _digest(files: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256()
     for path, content in sorted(files.items()):
         digest.update(b"%d:%b%d:" % (len(path), path.encode(), len(content)))
@@ -114,7 +115,7 @@ def _build(
         )
 
 
-def _tar(files: dict[str, bytes]) -> bytes:
+def _tar(files: Mapping[str, bytes]) -> bytes:
     """Readable by every uid, owned by root, without times: the same content is the same layer."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:

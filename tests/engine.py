@@ -69,3 +69,22 @@ def image(host: str, kind: Kind = Kind.PYTHON) -> str:
     except BuildError as error:
         # No skip: there is an engine, and our own image can't be built on it.
         pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def docker_host() -> Iterator[str]:
+    """The host of an engine."""
+    with running() as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def docker_image(docker_host: str) -> str:
+    """This checkout's Python image on that engine. Named to whoever uses it: files may be edited meanwhile."""
+    return image(docker_host)
+
+
+@pytest.fixture(scope="session")
+def polyglot_image(docker_host: str) -> str:
+    """This checkout's image with every language on that engine."""
+    return image(docker_host, Kind.POLYGLOT)

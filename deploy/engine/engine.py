@@ -112,10 +112,14 @@ def locked(path: Path) -> Iterator[None]:
 
 
 class Daemon:
-    """One dockerd under a folder of its own. Starting, stopping and killing it is the caller's business."""
+    """One dockerd under a folder of its own. Starting, stopping and killing it is the caller's business.
 
-    def __init__(self, home: Path) -> None:
+    It also ends when the thread that started it does, whatever becomes of the process.
+    """
+
+    def __init__(self, home: Path, *, live_restore: bool = False) -> None:
         self.home = home
+        self.live_restore = live_restore
         self.socket = home / "docker.sock"
         self.host = f"unix://{self.socket}"
         self.process: subprocess.Popen[bytes] | None = None
@@ -156,6 +160,7 @@ class Daemon:
             "ip6tables": False,
             "ip-forward": False,
             "shutdown-timeout": 5,
+            "live-restore": self.live_restore,
             # ptrace: the platform of gVisor that works without KVM, in every release.
             "runtimes": {"runsc": {"path": runsc, "runtimeArgs": ["--platform=ptrace", "--network=none"]}}
             if runsc
@@ -183,6 +188,8 @@ class Daemon:
             self.process.kill()
             self.process.wait()
             self.process = None
+            # Its containerd dies with it, but may be a zombie for a while, which the next dockerd takes for alive.
+            (self.home / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
 
 
 def responds(path: Path) -> bool:

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reward_service.adapters.agent import AgentConnection, AgentSession
 from reward_service.adapters.docker_api import EngineApi, EngineError, hosts, tls_context
@@ -34,10 +34,12 @@ from reward_service.adapters.docker_spec import (
     owner,
 )
 from reward_service.adapters.docker_stream import Attached, attach
-from reward_service.engine.ports import Session
 from reward_service.errors import SandboxUnavailable
 from reward_service.runs import Program
 from reward_service.sandbox_images import Kind
+
+if TYPE_CHECKING:
+    from reward_service.engine.ports import Session
 
 _PERIOD_SECONDS = 5.0
 _FIRST_RETRY, _LAST_RETRY = 0.2, 2.0
@@ -62,6 +64,8 @@ class _Place:
         self.items = 0
         self.seen = 0.0
         """When the agent was last known to be well."""
+        self.up = False
+        """It has come up; whether it still lives is `lost`."""
         self.lost = False
         self.leased = False
 
@@ -130,19 +134,26 @@ class _Engine:
             self.size = self.options.places or int(info.get("NCPU") or 1)
             self._connected = True
             self._reaped = 0.0
-        if time.monotonic() - self._reaped > _REAP_SECONDS:
+        due = time.monotonic() - self._reaped > _REAP_SECONDS
+        if due or self.missing:
+            self.missing = await self.call(self._missing_images)
+        if due:
             await self._reap()
-            for kind in Kind:
-                image = self.options.image_of(kind)
-                there = await self.call(self.api.has_image, image)
-                flag = " --polyglot" if kind is Kind.POLYGLOT else ""
-                text = f"image {image} is not on {self.host}: run `reward-service sandbox build{flag}`"
-                self.missing = {k: v for k, v in self.missing.items() if k is not kind} | (
-                    {} if there else {kind: text}
-                )
             self._reaped = time.monotonic()
         await self._check_idle()
         await self._fill()
+
+    def _missing_images(self) -> dict[Kind, str]:
+        """Which images the engine doesn't have, and what to do about it. Blocks."""
+        missing = {}
+        for kind in Kind:
+            image = self.options.image_of(kind)
+            if not self.api.has_image(image):
+                flag = " --polyglot" if kind is Kind.POLYGLOT else ""
+                missing[kind] = (
+                    f"image {image} is not on {self.host}: run `reward-service sandbox build{flag}`"
+                )
+        return missing
 
     # Making places ---------------------------------------------------------------------------------------------
 
@@ -181,6 +192,7 @@ class _Engine:
             complaint = place.attached.stream.complaint() if place.attached else ""
             raise EngineError(f"{text}; {complaint}" if complaint else text) from error
         self.failure = ""
+        place.up = True
         self.put(place)
 
     async def _bring_up(self, place: _Place) -> None:
@@ -196,6 +208,8 @@ class _Engine:
             hello = await place.agent.start(options.hello_seconds)
         self.languages[place.kind] = hello.languages
         place.seen = time.monotonic()
+        if place.lost:
+            raise EngineError("a container ended as soon as it was up")
 
     # Handing out and taking back -------------------------------------------------------------------------------
 
@@ -251,7 +265,7 @@ class _Engine:
     def _on_lost(self, place: _Place) -> None:
         """The stream ended: whoever holds the place notices by itself; an idle one is replaced."""
         place.lost = True
-        if not place.leased and place.name in self.places and place.seen:
+        if place.up and not place.leased and place.name in self.places:
             self.owner.recycled["lost"] += 1
             self._forget(place)
             self.owner.later(self._remove(place))
@@ -384,9 +398,10 @@ class DockerSandbox:
         return known
 
     def status(self) -> dict[str, Any]:
-        """For metrics: places (made), busy, waiting, recycled by cause, and what is wrong with which engine."""
+        """For metrics: items that can run at once, those that do and that wait, containers, recycled by cause, engines."""
         return {
-            "places": sum(len(engine.places) for engine in self._engines),
+            "places": sum(engine.size for engine in self._engines if engine.places and not engine.failure),
+            "containers": sum(place.up for engine in self._engines for place in engine.places.values()),
             "busy": sum(engine.leased for engine in self._engines),
             "waiting": len(self._waiting),
             "recycled": dict(self.recycled),
@@ -396,8 +411,13 @@ class DockerSandbox:
     # Places ----------------------------------------------------------------------------------------------------
 
     def _kind_for(self, language: str) -> Kind:
-        pythons = [engine for engine in self._engines if Kind.PYTHON not in engine.missing]
-        return Kind.PYTHON if language == "python" and pythons else Kind.POLYGLOT
+        """Python runs in its own image; where there is only the other one, in that."""
+        if language != "python":
+            return Kind.POLYGLOT
+        only_polyglot = all(
+            Kind.PYTHON in engine.missing and Kind.POLYGLOT not in engine.missing for engine in self._engines
+        )
+        return Kind.POLYGLOT if only_polyglot else Kind.PYTHON
 
     def _take(self, kind: Kind) -> _Place | None:
         for engine in sorted(self._engines, key=lambda engine: engine.leased / max(1, engine.size)):
@@ -461,7 +481,7 @@ class DockerSandbox:
         reasons = []
         now = time.monotonic()
         for engine in self._engines:
-            if any(place.kind is kind and place.seen for place in engine.places.values()):
+            if any(place.kind is kind and place.up for place in engine.places.values()):
                 return ""
             if kind in engine.missing:
                 reasons.append(engine.missing[kind])

@@ -8,6 +8,7 @@ loop put them in a thread.
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -61,6 +62,16 @@ def tls_context() -> ssl.SSLContext | None:
     return context
 
 
+def _probe(host: str) -> None:
+    """Is anybody there? The SDK leaks a socket for each call that nobody answers."""
+    if host.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(host.removeprefix("unix://"))
+            except OSError as error:
+                raise EngineError(f"{host}: {error.strerror or error}") from error
+
+
 class EngineApi:
     """One engine. Connects when first used; safe to use from several threads."""
 
@@ -72,6 +83,7 @@ class EngineApi:
     @property
     def client(self) -> Any:
         """The SDK's low-level client."""
+        _probe(self.host)
         if self._client is None:
             try:
                 import docker  # type: ignore[import-untyped]

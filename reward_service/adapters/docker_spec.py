@@ -33,6 +33,8 @@ _FIRST_UID, _LAST_UID = 20_000, 60_000
 """Within the 65,536 users that a rootless engine or one with `userns-remap` has."""
 _GRACE_SECONDS = 600
 _SCRATCH = "/tmp"  # noqa: S108 - the container's own
+_OTHER_SCRATCH = "/var/tmp"  # noqa: S108 - likewise
+_SHARED = "/dev/shm"  # noqa: S108 - likewise
 _TMPFS = "rw,nosuid,nodev"
 _MIB = 1 << 20
 
@@ -96,6 +98,8 @@ def container(options: DockerOptions, kind: Kind, uid: int, name: str) -> dict[s
     """The arguments of the engine's `create`."""
     tmpfs = {
         _SCRATCH: f"{_TMPFS},noexec,size={options.scratch_bytes},nr_inodes=16384,mode=1777",
+        _OTHER_SCRATCH: f"{_TMPFS},noexec,size={16 * _MIB},nr_inodes=4096,mode=1777",
+        _SHARED: f"{_TMPFS},noexec,size={16 * _MIB},nr_inodes=4096,mode=1777",
         # For the agent alone: its files, where the kernel has no memfd that is safe to hand out.
         "/run": f"{_TMPFS},noexec,size={options.scratch_bytes},nr_inodes=64,mode=0700",
     }
@@ -108,6 +112,7 @@ def container(options: DockerOptions, kind: Kind, uid: int, name: str) -> dict[s
         "user": "0:0",
         "working_dir": _SCRATCH,
         "stdin_open": True,
+        "stop_signal": "SIGKILL",  # the agent has nothing to save, and an engine that stops needn't wait for it
         "tty": False,
         "network_disabled": True,
         "command": ["--candidate-uid", str(uid), "--tester-uid", str(uid + 1)],
@@ -116,8 +121,8 @@ def container(options: DockerOptions, kind: Kind, uid: int, name: str) -> dict[s
             EXPIRES: str(int(time.time() + options.recycle_seconds + _GRACE_SECONDS)),
             UID: str(uid),
         },
-        "runtime": options.runtime,
         "host_config": {
+            "runtime": options.runtime,
             "network_mode": "none",
             "read_only": True,
             "privileged": False,
@@ -128,7 +133,6 @@ def container(options: DockerOptions, kind: Kind, uid: int, name: str) -> dict[s
             "cap_add": ["SETUID", "SETGID", "SETPCAP", "KILL"],
             "security_opt": ["no-new-privileges:true", f"seccomp={seccomp_profile()}"],
             "tmpfs": tmpfs,
-            "shm_size": 16 * _MIB,
             "mem_limit": options.memory_bytes,
             "memswap_limit": options.memory_bytes,
             "nano_cpus": 10**9,

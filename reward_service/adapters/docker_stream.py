@@ -89,6 +89,11 @@ class Demultiplexer(asyncio.StreamReaderProtocol):
                 self.stderr += part
                 del self.stderr[:-_STDERR_KEPT]
 
+    def eof_received(self) -> bool:
+        """Asyncio's: the other end is done, so the connection is: nobody would read what we write."""
+        super().eof_received()
+        return False
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Asyncio's: nothing more will come."""
         self.lost = True

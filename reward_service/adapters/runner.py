@@ -24,13 +24,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reward_service.adapters.docker_spec import DockerOptions
 from reward_service.engine.channel import result_from_plain, work_to_plain
-from reward_service.engine.ports import Session
 from reward_service.errors import SandboxUnavailable
 from reward_service.runs import Program, Run, RunResult, Work
+
+if TYPE_CHECKING:
+    from reward_service.engine.ports import Session
 
 LENGTH = struct.Struct(">I")
 MAX_FRAME = 256 << 20
@@ -182,7 +184,15 @@ class RunnerSandbox:
         """
         if self._up.is_set():
             return dict(self._status)
-        return {"places": 0, "busy": 0, "waiting": 0, "recycled": {}, "engines": {}, "trouble": self._trouble}
+        return {
+            "places": 0,
+            "containers": 0,
+            "busy": 0,
+            "waiting": 0,
+            "recycled": {},
+            "engines": {},
+            "trouble": self._trouble,
+        }
 
     def languages(self) -> Sequence[str]:
         """See `Sandbox`; empty while that isn't known yet."""
