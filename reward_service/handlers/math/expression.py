@@ -130,8 +130,12 @@ class _Parser(Arithmetic):
                 return False
             if depth == 0 and token.kind == "sep" and self.related(at + 1):
                 break
-            if token.kind == "text" and not self.trusted and units.speaks_of_answer(token.text):
-                raise ParseError("remark")
+            if not self.trusted:
+                if token.text == "or" or (token.kind == "text" and units.speaks_of_answer(token.text)):
+                    raise ParseError("remark")
+                after = self.tokens[at + 1]
+                if depth == 0 and token.text in (",", ";") and after.kind not in ("sym", "text", "sep"):
+                    raise ParseError("another part behind a condition")
             at += 1
         self.at = at
         return True
@@ -147,6 +151,8 @@ class _Parser(Arithmetic):
         if token.kind == "text":
             follows = self.word(1)
             if follows in (":", "="):
+                if not self.trusted and units.speaks_of_answer(token.text):
+                    raise ParseError("remark")
                 self.at += 2
                 return Node("label", (self.chain(),), token.text.lower())
             lead = token.text.lower()

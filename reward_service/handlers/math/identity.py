@@ -82,13 +82,18 @@ def _only_products(left: Node, right: Node) -> bool:
 
 def _same_function(left: Node, right: Node, names: list[str]) -> bool | None:
     sides = (left, right)
-    whole = any(part.op in _STEPS or _alternates(part) for side in sides for part in walk(side))
+    integers = _whole_names(sides)
+    whole = bool(integers) or any(
+        part.op in _STEPS or (part.op == "pow" and symbols(part.args[1]))
+        for side in sides
+        for part in walk(side)
+    )
     imaginary = any(part.op == "const" and part.data == "i" for side in sides for part in walk(side)) or bool(
         {"z", "w"} & set(names)
     )
     agreed = 0
     with precision(BITS):
-        for kind, point in points(names, whole):
+        for kind, point in points(names, whole, integers):
             complex_point = kind == "complex"
             if complex_point and agreed >= ENOUGH and not imaginary:
                 break
@@ -108,8 +113,18 @@ def _same_function(left: Node, right: Node, names: list[str]) -> bool | None:
     return True if agreed >= ENOUGH else None
 
 
-def _alternates(node: Node) -> bool:
-    return node.op == "pow" and bool(symbols(node.args[1]))
+def _whole_names(sides: tuple[Node, Node]) -> frozenset[str]:
+    """Symbols that must stand for integers: exponents of negative numbers, as in `(-1)^n`, and factorials."""
+    names: set[str] = set()
+    for side in sides:
+        for part in walk(side):
+            if part.op == "pow" and symbols(part.args[1]):
+                base = exact(part.args[0])
+                if base is not None and base < 0:
+                    names |= symbols(part.args[1])
+            elif part.op in ("fact", "fact2", "binom"):
+                names |= symbols(part)
+    return frozenset(names)
 
 
 def _real(value: Any) -> bool:
@@ -126,43 +141,44 @@ def _unit(name: str, salt: int) -> Fraction:
     return Fraction(2 * (zlib.crc32(f"{name}/{salt}".encode()) >> 12) + 1, 1 << 21)
 
 
-def points(names: list[str], whole: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Where expressions are compared: kind ("real", "whole", "complex") and the symbols' values."""
+def points(
+    names: list[str], whole: bool, integers: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where expressions are compared: the kind of the point ("real", "whole", "complex") and the symbols' values.
 
-    def real(salt: int, low: int, high: int) -> dict[str, Any]:
-        values: dict[str, Any] = {
-            name: fraction_ball(low + (high - low) * _unit(name, salt)) for name in names
-        }
-        values[""] = salt
-        return values
-
+    Symbols among `integers` have integer values everywhere. The empty name tells points apart (`balls._call`).
+    """
     if whole:
         for salt, start in enumerate((3, 2, 7)):
-            ranks = sorted(names, key=lambda name: zlib.crc32(f"{name}#{salt}".encode()))
+            ranks = _ranked(names, salt)
             yield (
                 "whole",
-                {**{name: acb(start + 2 * ranks.index(name) + salt) for name in names}, "": 100 + salt},
+                {**{name: acb(start + 2 * rank + salt) for rank, name in enumerate(ranks)}, "": 100 + salt},
             )
             yield (
                 "whole",
-                {**{name: acb(start + 3 * ranks[::-1].index(name)) for name in names}, "": 110 + salt},
+                {**{name: acb(start + 3 * rank) for rank, name in enumerate(ranks[::-1])}, "": 110 + salt},
             )
-    yield "real", real(1, 0, 1)
-    yield "real", real(2, 1, 4)
-    yield "real", real(3, -3, 0)
-    yield "real", real(4, -2, 2)
-    yield "real", real(5, 0, 1)
-    yield "real", real(6, -1, 0)
-    yield "real", real(9, 2, 12)
+    for salt, low, high in _RANGES:
+        values = {name: _value(name, salt, low, high, name in integers) for name in names}
+        yield "real", {**values, "": salt}
     for salt in (7, 8, 10, 11):
-        yield (
-            "complex",
-            {
-                **{
-                    name: acb(arb(0), arb(1)) * fraction_ball(2 * _unit(name, salt + 20) - 1)
-                    + fraction_ball(3 * _unit(name, salt))
-                    for name in names
-                },
-                "": salt,
-            },
-        )
+        values = {name: _value(name, salt, 0, 3, name in integers) for name in names}
+        for name in names:
+            if name not in integers:
+                values[name] += _value(name, salt + 20, -1, 1, False) * acb(0, 1)
+        yield "complex", {**values, "": salt}
+
+
+_RANGES = ((1, 0, 1), (2, 1, 4), (3, -3, 0), (4, -2, 2), (5, 0, 1), (6, -1, 0), (9, 2, 12))
+"""Salt and range of the real points."""
+
+
+def _ranked(names: list[str], salt: int) -> list[str]:
+    return sorted(names, key=lambda name: zlib.crc32(f"{name}#{salt}".encode()))
+
+
+def _value(name: str, salt: int, low: int, high: int, whole: bool) -> Any:
+    """A fixed value of a symbol at a point."""
+    place = _unit(name, salt)
+    return acb(2 + int(10 * place)) if whole else fraction_ball(low + (high - low) * place)

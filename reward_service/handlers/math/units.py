@@ -92,6 +92,11 @@ _REFUSED = word_set(
     "about approximately around roughly nearly almost any every all some another other others can't cannot can could should would "
     "might unknown undefined nan only don't doesn't it this that these actually instead between to from at least most up exactly hence so wait oops"
 )
+_NUMBER_WORDS = word_set(
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen "
+    "twenty thirty forty fifty sixty seventy eighty ninety rather alternatively otherwise else if sorry hmm oh correct correction answer"
+)
+_REFUSED |= _NUMBER_WORDS
 _NEVER = word_set(
     "not no none never neither nor incorrect wrong false unless except but than or cannot impossible isn't"
 )
