@@ -16,6 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reward_service.engine.channel import HEADER, decision_from_plain, decision_to_plain, pack, unpack
+from reward_service.questions import Ask, Opinion
+from reward_service.questions import Verdict as Said
 from reward_service.registry import Handler, Source, load
 from reward_service.runs import RunResult, RunStatus, Work
 from reward_service.types import REASONS, Item, Outcome, Profile, Reason, Status
@@ -83,13 +85,16 @@ def outcomes(handler: Handler, one: Item, depth: int = 0) -> Iterator[Outcome]:
     yield from decided(handler, one, decision, depth)
 
 
-def decided(handler: Handler, one: Item, decision: Outcome | Work, depth: int) -> Iterator[Outcome]:
-    assert isinstance(decision, Outcome | Work), f"{handler.name} returned {type(decision).__name__}"
+def decided(handler: Handler, one: Item, decision: Outcome | Work | Ask, depth: int) -> Iterator[Outcome]:
+    assert isinstance(decision, Outcome | Work | Ask), f"{handler.name} returned {type(decision).__name__}"
     body = pack(decision_to_plain(decision))[HEADER.size :]
     if isinstance(decision, Outcome):
         yield decision
         return
-    assert handler.judge is not None, f"{handler.name} asks for runs and judges none"
+    assert handler.judge is not None, f"{handler.name} asks for runs or an opinion and judges none"
+    if isinstance(decision, Ask):
+        yield from opined(handler, one, decision, body)
+        return
     assert decision.runs, "work without runs would be judged on nothing"
     arrived = decision_from_plain(unpack(body), handler.name, handler.version, 0.0, 0.0)
     assert arrived == decision, "what is sent must be what was asked for: plain data only"
@@ -99,6 +104,20 @@ def decided(handler: Handler, one: Item, decision: Outcome | Work, depth: int) -
             arrived = decision_from_plain(unpack(body), handler.name, handler.version, 0.0, 0.0)
             assert isinstance(arrived, Work)  # afresh: each call of a judge gets notes of its own
             yield from decided(handler, one, handler.judge(blank, arrived.notes, results), depth + 1)
+
+
+def opined(handler: Handler, one: Item, asked: Ask, body: bytes) -> Iterator[Outcome]:
+    """What comes of a question, whatever the judge model says. Only "yes" pays, and nothing clear is no score."""
+    assert handler.judge is not None
+    blank = Item(one.data_source, "", None, one.extra_info, one.profile, one.source, one.explain)
+    for said, score in ((Said.YES, 1.0), (Said.NO, 0.0), (Said.ABSTAIN, None)):
+        arrived = decision_from_plain(unpack(body), handler.name, handler.version, 0.0, 0.0)
+        assert arrived == asked, "what is sent must be what was asked: plain data only"
+        outcome = handler.judge(blank, arrived.notes, [Opinion(said, "a model")])
+        assert isinstance(outcome, Outcome), "one question is asked, and not another after it"
+        assert outcome.score == score
+        if said is not Said.YES:  # what a judge grants is no answer that a rule took for the ground truth
+            yield outcome
 
 
 def check(outcome: Outcome, *, explain: bool = False) -> None:
@@ -111,9 +130,11 @@ def check(outcome: Outcome, *, explain: bool = False) -> None:
         assert outcome.correct is (outcome.score == 1.0)
     else:
         assert outcome.score is None and outcome.correct is None
-        assert outcome.reason in {Reason.MALFORMED_GROUND_TRUTH, Reason.MALFORMED_ITEM}, (
-            "what a row can have wrong"
-        )
+        assert outcome.reason in {
+            Reason.MALFORMED_GROUND_TRUTH,
+            Reason.MALFORMED_ITEM,
+            Reason.JUDGE_UNAVAILABLE,
+        }, "what a row can have wrong, and a judge that says nothing clear"
         assert outcome.detail["message"]
     assert all(
         type(flag) is str and flag and flag == flag.lower() and len(flag) <= 64 for flag in outcome.flags
