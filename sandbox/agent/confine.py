@@ -69,7 +69,7 @@ def rlimits(
     what the process starts with. CPU time is a backstop a second later than the agent's own clock.
     """
     memory = data + limits.memory_bytes + reserve
-    size = file_bytes or max(limits.file_bytes, limits.output_bytes + (1 << 16))
+    size = file_bytes or file_size(limits)
     seconds = int(cpu) + 2
     return (
         (resource.RLIMIT_CPU, (seconds, seconds + 1)),
@@ -78,6 +78,11 @@ def rlimits(
         (resource.RLIMIT_STACK, (stack, stack)),
         (resource.RLIMIT_NPROC, (limits.processes, limits.processes)),
     )
+
+
+def file_size(limits: Limits) -> int:
+    """How large a file of a run may grow: standard output is one too."""
+    return max(limits.file_bytes, limits.output_bytes + (1 << 16))
 
 
 _INHERITED: Rlimits = (

@@ -34,7 +34,28 @@ class Language(NamedTuple):
     exhausted: tuple[bytes, ...] = ()
 
 
+_TRANSPILE = """
+const ts = require("/usr/share/nodejs/typescript"), fs = require("fs");
+const options = {target: ts.ScriptTarget.ES2021, module: ts.ModuleKind.CommonJS, esModuleInterop: true};
+const out = ts.transpileModule(fs.readFileSync("main.ts", "utf8"),
+                               {fileName: "main.ts", reportDiagnostics: true, compilerOptions: options});
+for (const found of out.diagnostics) {
+  const at = found.file ? found.file.getLineAndCharacterOfPosition(found.start) : {line: 0, character: 0};
+  console.error(`main.ts:${at.line + 1}:${at.character + 1}: ` + ts.flattenDiagnosticMessageText(found.messageText, "\\n"));
+}
+fs.writeFileSync("main.js", out.outputText);
+process.exit(out.diagnostics.length ? 1 : 0);
+"""
+"""TypeScript loses its types and is not checked against them: the declarations of Node's own modules are no part of
+the image, and a program that runs right is right."""
+
 LANGUAGES: dict[str, Language] = {
+    "c": Language(
+        source="main.c",
+        needs=("gcc",),
+        compile=(("gcc", "-std=gnu17", "-O2", "-pipe", "-w", "-o", "main", "main.c", "-lm"),),
+        run=("{build}/main",),
+    ),
     "cpp": Language(
         source="main.cpp",
         needs=("g++",),
@@ -50,6 +71,65 @@ LANGUAGES: dict[str, Language] = {
         reserve=2 << 30,
         stack=64 << 20,
         exhausted=(b"JavaScript heap out of memory", b"Array buffer allocation failed"),
+    ),
+    "typescript": Language(
+        source="main.ts",
+        needs=("node", "/usr/share/nodejs/typescript/lib/typescript.js"),
+        compile=(("node", "-e", _TRANSPILE),),
+        run=("node", "--stack-size=30000", "{build}/main.js"),
+        reserve=2 << 30,
+        stack=64 << 20,
+        exhausted=(b"JavaScript heap out of memory", b"Array buffer allocation failed"),
+    ),
+    "java": Language(
+        source="Main.java",
+        needs=("javac", "java"),
+        compile=(("python3", "-I", "-S", "/agent/java_build.py", "Main.java"),),
+        # Small programs: one collector thread, and the main thread's stack is what recursion needs.
+        run=(
+            "java",
+            "-Xss256m",
+            "-Xmx768m",
+            "-XX:+UseSerialGC",
+            "-XX:-UsePerfData",
+            "-Xshare:auto",
+            "-cp",
+            "{build}",
+            "@{build}/run.args",
+        ),
+        reserve=2 << 30,
+        stack=8 << 20,
+        exhausted=(b"java.lang.OutOfMemoryError",),
+    ),
+    "go": Language(
+        source="main.go",
+        needs=("go",),
+        # Without `go build`: that wants a writable cache, and the standard library is there compiled.
+        compile=(
+            ("go", "tool", "compile", "-p", "main", "-complete", "-o", "main.o", "main.go"),
+            ("go", "tool", "link", "-s", "-w", "-o", "main", "main.o"),
+        ),
+        run=("{build}/main",),
+        reserve=512 << 20,
+        exhausted=(b"runtime: out of memory", b"cannot allocate memory"),
+    ),
+    "rust": Language(
+        source="main.rs",
+        needs=("rustc", "cc"),
+        compile=(
+            (
+                "rustc",
+                "--edition=2021",
+                "-Copt-level=2",
+                "-Ccodegen-units=1",
+                "-Awarnings",
+                "-o",
+                "main",
+                "main.rs",
+            ),
+        ),
+        run=("{build}/main",),
+        exhausted=(b"memory allocation of",),
     ),
     "bash": Language(
         source="main.sh",

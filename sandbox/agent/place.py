@@ -82,8 +82,11 @@ class Place:
             raise Job(work)
         return pid
 
-    def watch(self, pid: int, cpu_limit: float, wall_limit: float, limits: confine.Limits) -> Ended:
-        """Wait until process `pid` has ended, or end it. Everything else of the run is killed as well."""
+    def watch(self, pid: int, seconds: Callable[[], tuple[float, float]], limits: confine.Limits) -> Ended:
+        """Wait until process `pid` has ended, or end it. Everything else of the run is killed as well.
+
+        seconds: how much CPU and wall time it may use, as of now.
+        """
         started = time.monotonic()
         pidfd = os.pidfd_open(pid)
         waiting = select.poll()
@@ -91,6 +94,7 @@ class Place:
         waiting.register(self.host, select.POLLIN)
         reason = ""
         while not reason:
+            cpu_limit, wall_limit = seconds()
             left = started + wall_limit - time.monotonic()
             events = waiting.poll(max(0.0, min(left, TICK)) * 1000)
             if any(fd == pidfd for fd, _ in events):

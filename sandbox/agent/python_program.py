@@ -14,8 +14,11 @@ import gc
 import json
 import marshal
 import os
+import resource
+import struct
 import sys
 import threading
+import time
 import traceback
 import types
 from typing import Any
@@ -26,6 +29,8 @@ OURS = tuple(
     name[:-3] for name in os.listdir(os.path.dirname(os.path.realpath(__file__))) if name.endswith(".py")
 )
 """The agent's modules: a program may have some of the same name."""
+CPU = struct.Struct("d")
+"""What a compiled program begins with: the CPU seconds that compiling took."""
 
 
 def read_all(fd: int) -> bytes:
@@ -43,30 +48,54 @@ def write_files(files: dict[str, str]) -> None:
             file.write(text)
 
 
-def compile_program(program: int, code: int) -> int:
-    """Read a program, write its compiled form. Returns the exit code: 0, or 1 and the reason on stderr."""
+def compile_program(program: int, code: int) -> tuple[types.CodeType, dict[str, str]] | None:
+    """Read a program, write its compiled form behind the CPU seconds that it took; None, and the reason on stderr."""
     fields = json.loads(read_all(program))
     try:
         source = fields["source"]
         if fields.get("preamble"):
             source = fields["preamble"] + "\n" + source
-        compiled = compile(source, NAME, "exec", dont_inherit=True)
-        data = marshal.dumps((compiled, fields.get("files") or {}))
+        made = compile(source, NAME, "exec", dont_inherit=True), fields.get("files") or {}
+        data = marshal.dumps(made)
     except SyntaxError as error:
         sys.stderr.write("".join(traceback.format_exception_only(error)))
-        return 1
+        return None
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        return 1
+        return None
+    data = CPU.pack(time.process_time()) + data
     while data:
         data = data[os.write(code, data) :]
-    return 0
+    return made
+
+
+def only_compile(program: int, code: int) -> int:
+    """Compile and end; the exit code."""
+    return 0 if compile_program(program, code) else 1
+
+
+def compile_and_run(program: int, code: int, cpu: float, file_bytes: int) -> int:
+    """Compile, then run under the limits of a run; the exit code, 1 if there is nothing to run."""
+    made = compile_program(program, code)
+    if made is None:
+        return 1
+    os.close(program)
+    os.close(code)
+    seconds = int(time.process_time() + cpu) + 2
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+    return run_code(*made)
 
 
 def run_program(code: int) -> int:
-    """Run the compiled program as `__main__` until its threads and exit handlers are done; its exit code."""
-    compiled, files = marshal.loads(read_all(code))
+    """Run the compiled program; its exit code."""
+    compiled, files = marshal.loads(read_all(code)[CPU.size :])
     os.close(code)
+    return run_code(compiled, files)
+
+
+def run_code(compiled: types.CodeType, files: dict[str, str]) -> int:
+    """Run it as `__main__` until its threads and exit handlers are done; its exit code."""
     if files:
         write_files(files)
     module = start_main()

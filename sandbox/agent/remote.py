@@ -158,8 +158,11 @@ class Link:
     def expect(self, entry: str, calls: list[tuple[tuple[Any, ...], dict[str, Any]]], seed: str) -> None:
         """Calls of `entry` that the tests are going to make: sent ahead, in waves, each in random order."""
         self._entry = entry
-        planned = [values.dumps([values.encode(list(args)), {k: values.encode(v) for k, v in kwargs.items()}])
-                   for args, kwargs in calls]  # fmt: skip
+        self._drain()
+        planned = [
+            values.dumps([values.encode(list(args)), {name: values.encode(v) for name, v in kwargs.items()}])
+            for args, kwargs in calls
+        ]
         shuffler = random.Random(seed)
         waves = []
         start, size = 0, 8
@@ -169,8 +172,7 @@ class Link:
             waves += wave
             start += size
             size *= 4
-        self._planned = waves
-        self._wave = 8
+        self._planned, self._ready, self._wave = waves, {}, 8
 
     def _ahead(self, frame: dict[str, Any]) -> Any:
         """The reply to a call that was planned, else None."""

@@ -19,10 +19,12 @@ from asserting import run_tests
 from calling import Candidate
 from languages import BUILD, Language
 from place import Ended, Place, exit_facts
-from python_program import compile_program, read_all, run_program, write_files
+from python_program import CPU, compile_and_run, only_compile, read_all, run_program, write_files
 
 STDERR_BYTES = 4096
 COMPILED_BYTES = 256 << 20
+SMALL = 64 << 10
+"""Python programs up to this size are compiled by their first run: a process less."""
 
 
 class Lease:
@@ -47,9 +49,12 @@ class Lease:
 
     # Compiling ----------------------------------------------------------------------------------------------
 
-    def prepare(self) -> None:
-        """Compile the program, if its style needs that; `broken` if it can't be."""
+    def prepare(self, size: int) -> None:
+        """Compile the program, if that is not left to its first run; `broken` if it can't be."""
         if self.style != "stdio":
+            return
+        if not self.language and size <= SMALL:
+            spool.clear(self.place.code)
             return
         place, limits = self.place, self.limits
         for fd in (place.out, place.err, place.code):
@@ -68,18 +73,25 @@ class Lease:
             pid = place.fork(place.users.tester, rlimits, fds, work)
         else:
             fds = (place.null, place.err, place.err, place.program, place.code)
-            pid = place.fork(place.users.candidate, rlimits, fds, lambda: compile_program(3, 4))
-        ended = place.watch(
-            pid, limits.compile_seconds, 3 * limits.compile_seconds + 5, limits._replace(memory_bytes=4 << 30)
-        )
+            pid = place.fork(place.users.candidate, rlimits, fds, lambda: only_compile(3, 4))
+        ended = place.watch(pid, self._compile_limits, limits._replace(memory_bytes=4 << 30))
+        if ended.reason or ended.status:
+            self._not_compiled(ended)
+        place.tidy(self.roots)
+
+    def _compile_limits(self) -> tuple[float, float]:
+        return self.limits.compile_seconds, 3 * self.limits.compile_seconds + 5
+
+    def _not_compiled(self, ended: Ended) -> None:
+        facts = {"status": "compile_error", "cpu": ended.cpu, "wall": ended.wall} | exit_facts(ended.status)
+        self.broken = facts | {"message": f"compiling: {ended.reason} limit" if ended.reason else ""}
         if ended.reason == "cancelled":
             self.broken = {"status": "cancelled"}
-        elif ended.reason or ended.status:
-            facts = {"status": "compile_error", "cpu": ended.cpu, "wall": ended.wall} | exit_facts(
-                ended.status
-            )
-            self.broken = facts | {"message": f"compiling: {ended.reason} limit" if ended.reason else ""}
-        place.tidy(self.roots)
+
+    def _compiled_in(self) -> float | None:
+        """CPU seconds that compiling the Python program took; None as long as it isn't done."""
+        begin = spool.head(self.place.code, CPU.size)
+        return CPU.unpack(begin)[0] if len(begin) == CPU.size else None
 
     def _unclean(self, result: dict[str, Any]) -> dict[str, Any]:
         """The result of a run that left what can't be removed: no program may become unjudgeable that way."""
@@ -129,12 +141,40 @@ class Lease:
             spool.copy(place.inputs, start, size, place.stdin)
             os.lseek(place.stdin, 0, os.SEEK_SET)
             stdin = place.stdin
-        if self.language:
-            work, last = _executing(self.language), place.program
+
+        def seconds() -> tuple[float, float]:
+            if self.language:
+                return cpu, limits.wall_seconds
+            compiling = self._compiled_in()
+            if compiling is None:
+                return self._compile_limits()
+            return (compiling if first else 0.0) + cpu, limits.wall_seconds
+
+        work: Callable[[], int]
+        limits, rlimits = self.limits, self.rlimits
+        first = not self.language and self._compiled_in() is None
+        fds = (stdin, place.out, place.err)
+        if first:
+            fds += (place.program, place.code)
+            file_bytes = confine.file_size(limits)
+            rlimits = confine.rlimits(
+                limits, limits.compile_seconds, data=place.data, file_bytes=max(file_bytes, COMPILED_BYTES)
+            )
+            work = lambda: compile_and_run(3, 4, cpu, file_bytes)  # noqa: E731
+        elif self.language:
+            fds += (place.program,)
+            work = _executing(self.language)
         else:
-            work, last = _program, place.code
-        pid = place.fork(place.users.candidate, self.rlimits, (stdin, place.out, place.err, last), work)
-        ended = place.watch(pid, cpu, self.limits.wall_seconds, self.limits)
+            fds += (place.code,)
+            work = _program
+        ended = place.watch(place.fork(place.users.candidate, rlimits, fds, work), seconds, limits)
+        if first:
+            compiling = self._compiled_in()
+            if compiling is None:
+                self._not_compiled(ended)
+                place.tidy(self.roots)
+                return self.failure()
+            ended = ended._replace(cpu=max(0.0, ended.cpu - compiling))
         result = self.judge(ended, cpu)
         place.tidy(self.roots)
         return result

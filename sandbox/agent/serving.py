@@ -66,7 +66,6 @@ PRELOADS: dict[str, tuple[str, ...]] = {
         "typing",
         "unicodedata",
     ),
-    "calls": (),
     "numpy": ("numpy", "numpy.random", "numpy.linalg"),
     "science": (
         "numpy",
@@ -85,16 +84,17 @@ PRELOADS: dict[str, tuple[str, ...]] = {
 
 
 def preload(name: str) -> None:
-    """Import what programs of this kind import; what isn't installed is left out. All but `plain` answer calls.
+    """Import what programs of this kind import; what isn't installed is left out. `…+calls`: and what answers calls.
 
     Random numbers begin at the same place in every run: a score must not differ from one judging to the next.
     """
-    for module in PRELOADS[name]:
+    kind, _, calls = name.partition("+")
+    for module in PRELOADS[kind]:
         try:
             importlib.import_module(module)
         except ImportError:
             continue
-    if name != "plain":
+    if calls:
         calling.candidate = importlib.import_module("candidate")
         asserting.tester = importlib.import_module("tester")
     # A program may have modules of the same names.
@@ -185,7 +185,7 @@ class Agent:
         spool.clear(here.inputs)
         spool.take(HOST_IN, here.inputs, sum(sizes))
         if opening:
-            self.lease.prepare()
+            self.lease.prepare(opening["program"])
         self.run(self.lease, sizes, header)
         if here.tainted:
             raise spool.HostGone
