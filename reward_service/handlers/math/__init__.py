@@ -13,6 +13,7 @@ from reward_service.handlers._text import final_part
 from reward_service.handlers.math import answer as extraction
 from reward_service.handlers.math import symbolic
 from reward_service.handlers.math.answer import MARKERS, Found
+from reward_service.handlers.math.exact import integer_value
 from reward_service.handlers.math.gold import Gold, prepare
 from reward_service.handlers.math.ladder import Judgement, judge
 from reward_service.handlers.math.nodes import Verdict
@@ -77,9 +78,9 @@ def plan(item: Item) -> Outcome:
     plain = not extra or (len(extra) == 1 and "question" in extra)
     if plain and not item.explain and not _compare_backends:
         number = extraction.boxed_number(item.response)
-        written = prepare(gold_text).written
-        if number is not None and written is not None:
-            if written.value == int(number):
+        if number is not None and (written := prepare(gold_text).written) is not None:
+            integer = integer_value(number)
+            if written.value == integer:
                 return accept(number, comparator="number", extraction="box")
             if type(written.value) is int and not written.grouped:
                 return reject(Reason.NOT_EQUAL, number, comparator="number", extraction="box")

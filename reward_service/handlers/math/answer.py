@@ -81,21 +81,20 @@ def find(response: str, markers: frozenset[str] = MARKERS) -> Found:
     return Found()
 
 
-def boxed_number(response: str) -> str | None:
-    """The digits in the response's only box, where nothing else could be meant; the most frequent case by far.
+_NUMERAL = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?", re.ASCII)
 
-    None says nothing: `find` decides then. Digits alone are looked at, a few microseconds for any length.
+
+def boxed_number(response: str) -> str | None:
+    """The number in the response's only box, where nothing else could be meant; the most frequent case by far.
+
+    None says nothing: `find` decides then. It is an integer or a decimal, with a minus and thousands separators at most.
     """
     at = response.rfind("\\boxed{")
     if at < 0:
         return None
     end = response.find("}", at, at + 24)
     content = response[at + 7 : end]
-    if (
-        end < 0
-        or not content.isascii()
-        or not (content.isdigit() or (content[1:].isdigit() and content[0] == "-"))
-    ):
+    if end < 0 or not content.isascii() or not (content.isdigit() or _NUMERAL.fullmatch(content)):
         return None
     if response.find("box") != at + 1 or "think" in response:
         return None

@@ -72,3 +72,11 @@ def compare(gold: Written, answer: Written) -> Verdict:
     if gold.places or (answer.places and isinstance(gold.value, Fraction)):
         return Verdict.UNKNOWN
     return Verdict.NOT_EQUAL
+
+
+def integer_value(numeral: str) -> int | None:
+    """The integer that a numeral (digits, minus, separators, decimals) is; None if it isn't one."""
+    if numeral.isdigit():
+        return int(numeral)
+    whole, _, decimals = numeral.replace(",", "").partition(".")
+    return None if decimals.strip("0") else int(whole)
