@@ -2,7 +2,8 @@
 
 Each side runs in a process of its own, on the pairs of ../shared/data, after its own warm-up; what is printed are microseconds
 of CPU per pair and the ratio. "first" is the first pass over the pairs (a ground truth comes twice in HardVerify), "warm" the second:
-math-verify's grammar is warm then, and our ground truths are prepared. `--memory` judges 100,000 items in one process and
+math-verify's grammar is warm then, and our ground truths are prepared. `--http` posts batches of 256 GSM8K-like items to a service
+with an empty cache and prints the items per second, by CPU time and by the wall with as many connections as cores. `--memory` judges 100,000 items in one process and
 prints its resident size on the way.
 """
 
@@ -16,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,12 +99,67 @@ def memory(count: int) -> None:
     print(f"{count:8} items {resident():6.1f} MB")
 
 
+def over_http(batches: int = 120, warm: int = 20) -> None:
+    """Items per second through the gateway and the pool: every item differs, nothing comes from the cache."""
+    import os
+    from concurrent.futures import ThreadPoolExecutor
+
+    import httpx2
+
+    from tests.load.measure import cpu_of, service
+
+    sample = pairs("gsm8k")
+    work = "First we add what each of them has, then we take away what was sold. " * 12
+
+    def body(number: int) -> bytes:
+        rows = [
+            {
+                "data_source": "math",
+                "response": f"{number}.{index}: {work}{sample[index][1]}",
+                "ground_truth": sample[index][0],
+            }
+            for index in ((number * 256 + offset) % len(sample) for offset in range(256))
+        ]
+        return json.dumps({"items": rows}).encode()
+
+    bodies = [body(number) for number in range(batches + warm)]
+    headers = {"content-type": "application/json"}
+    lanes = os.cpu_count() or 2
+    errors: Counter[str] = Counter()
+    with (
+        service("reward_service.registry:load", cache_items="0") as (url, pid),
+        httpx2.Client(base_url=url, timeout=60) as http,
+        ThreadPoolExecutor(2 * lanes) as threads,
+    ):
+
+        def post(content: bytes) -> int:
+            reply = http.post("/v1/score/batch", content=content, headers=headers)
+            reply.raise_for_status()
+            results = json.loads(reply.content)["results"]
+            errors.update(result["reason"] for result in results if result["status"] != "scored")
+            return sum(result["status"] == "scored" for result in results)
+
+        for content in bodies[:warm]:
+            post(content)
+        before, start = cpu_of(pid), time.monotonic()
+        done = sum(threads.map(post, bodies[warm:]))
+        wall, spent = time.monotonic() - start, cpu_of(pid) - before
+    if done != batches * 256:
+        raise SystemExit(f"{batches * 256 - done} items were not scored: {errors}")
+    print(
+        f"over HTTP, {done:,} items in batches of 256, cold: gateway {1e6 * spent.own / done:.0f} µs, pool "
+        f"{1e6 * spent.below / done:.0f} µs of CPU an item; {done / spent.total:,.0f} items/core-second, "
+        f"{done / wall:,.0f} items/s by the wall on {lanes} cores with the client on them"
+    )
+
+
 def main() -> int:
     """Print the table. Exit 1 without the data."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--memory", type=int, metavar="ITEMS", help="only the resident size over so many items"
     )
+    parser.add_argument("--http", action="store_true", help="only items per second through the service")
     parser.add_argument("--one", nargs=2, metavar=("SIDE", "SET"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if not DATA.exists():
@@ -110,6 +167,9 @@ def main() -> int:
         return 1
     if arguments.one:
         measure(*arguments.one)
+        return 0
+    if arguments.http:
+        over_http()
         return 0
     if arguments.memory:
         memory(arguments.memory)
