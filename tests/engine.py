@@ -7,6 +7,7 @@ failure: a green CI must mean that the sandbox was tested.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,3 +89,19 @@ def docker_image(docker_host: str) -> str:
 def polyglot_image(docker_host: str) -> str:
     """This checkout's image with every language on that engine."""
     return image(docker_host, Kind.POLYGLOT)
+
+
+def main() -> int:
+    """`python -m tests.engine`: have everything that the tests need, so that none of them waits for a build."""
+    trouble = own.install()
+    print(trouble, file=sys.stderr) if trouble else None
+    try:
+        with running() as host:
+            print(host, *(image(host, kind) for kind in Kind))
+    except (pytest.skip.Exception, pytest.fail.Exception) as error:
+        print(error, file=sys.stderr)
+    return 0  # the tests say themselves what they miss
+
+
+if __name__ == "__main__":
+    sys.exit(main())

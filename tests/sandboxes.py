@@ -5,6 +5,7 @@ An entry's `open` gives a started sandbox with two places, or skips the test wit
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +15,11 @@ import pytest
 import pytest_asyncio
 
 from reward_service.adapters import bubblewrap
-from tests.engine import need, unavailable
+from reward_service.adapters.docker import DockerSandbox
+from reward_service.adapters.docker_api import EngineApi
+from reward_service.adapters.docker_spec import DockerOptions
+from reward_service.sandbox_images import Kind
+from tests.engine import image, need, running, unavailable
 
 if TYPE_CHECKING:
     from reward_service.engine.ports import Sandbox
@@ -39,7 +44,35 @@ async def _bubblewrap() -> AsyncIterator[Sandbox]:
         yield sandbox
 
 
-ADAPTERS = [Adapter("bubblewrap", _bubblewrap)]
+def _docker(runtime: str) -> Callable[[], AbstractAsyncContextManager[Sandbox]]:
+    @asynccontextmanager
+    async def start() -> AsyncIterator[Sandbox]:
+        with running() as host:
+            if runtime not in EngineApi(host).info()["Runtimes"]:
+                pytest.skip(f"NOT TESTED: the engine has no runtime {runtime}")  # optional, also in CI
+            options = DockerOptions(
+                hosts=(host,),
+                runtime=runtime,
+                image=image(host),
+                polyglot_image=image(host, Kind.POLYGLOT),
+                places=PLACES,
+                polyglot_warm=PLACES,
+            )
+            async with DockerSandbox(options) as sandbox:
+                for _ in range(1200):
+                    if sandbox.languages():
+                        break
+                    await asyncio.sleep(0.05)
+                yield sandbox
+
+    return start
+
+
+ADAPTERS = [
+    Adapter("bubblewrap", _bubblewrap),
+    Adapter("docker-runc", _docker("runc")),
+    Adapter("docker-runsc", _docker("runsc")),
+]
 
 
 @pytest_asyncio.fixture(
