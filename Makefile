@@ -17,12 +17,12 @@ $(BIN)/python:
 
 # A stamp per lock file, so that `make serve` starts at once when nothing has changed.
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
-	$(PIP) install --quiet --require-hashes -r requirements/runtime.txt
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements/runtime.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml $(VENV)/.runtime
-	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements/dev.txt
 	@touch $@
 
 setup: $(VENV)/.runtime  ## create .venv with the pinned dependencies and the package
@@ -55,9 +55,10 @@ tables: setup-dev  ## regenerate the generated tables in README.md
 	$(BIN)/python -m tests.tables --write
 
 lock: setup-dev  ## resolve the dependencies again, with hashes
-	$(BIN)/uv pip compile -q --upgrade $(LOCK) --extra redis --extra docker --extra parquet --extra science -o requirements/runtime.txt
-	$(BIN)/uv pip compile -q $(LOCK) -c requirements/runtime.txt --extra redis --extra docker --extra parquet --extra science --extra dev -o requirements/dev.txt
-LOCK := pyproject.toml requirements/build.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
+	$(BIN)/uv pip compile -q --upgrade $(LOCK) $(EXTRAS) -o requirements/runtime.txt
+	$(BIN)/uv pip compile -q $(LOCK) -c requirements/runtime.txt $(EXTRAS) --extra dev -o requirements/dev.txt
+EXTRAS := --extra redis --extra docker --extra parquet --extra science --extra instruction --extra gym
+LOCK := pyproject.toml requirements/build.in --override requirements/unneeded.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
