@@ -111,18 +111,21 @@ def plan(item: Item) -> Outcome | Work:
 
 def _choose(item: Item, language: str | None, names: tuple[str, ...]) -> Chosen | None:
     if item.profile is Profile.GURU:
-        return _published(item.response, language or "python")
+        return _published(item.response, language)
     return extract(item.response, language, names)
 
 
-_PUBLISHED_BLOCK = re.compile(r"```\w+\n(.*?)\n```", re.DOTALL)
+_PUBLISHED_BLOCK = re.compile(r"```(\w+)\n(.*?)\n```", re.DOTALL)
 
 
-def _published(response: str, language: str) -> Chosen | None:
+def _published(response: str, language: str | None) -> Chosen | None:
     """Reasoning360's rule: all blocks with a language after the first `</think>`, joined."""
     _, closed, rest = response.partition("</think>")
     found = _PUBLISHED_BLOCK.findall((rest if closed else response)[-(1 << 18) :])
-    return Chosen("\n".join(found), language, True) if found else None
+    if not found:
+        return None
+    known = language or canonical(found[-1][0]) or "python"
+    return Chosen("\n".join(body for _, body in found), known, True)
 
 
 def _no_program(item: Item) -> Outcome:
