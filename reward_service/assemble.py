@@ -333,4 +333,5 @@ def judge_counts(judge: OpenAIJudge) -> dict[str, float]:
 def build_app(settings: Settings | None = None) -> FastAPI:
     """The whole service as one ASGI application."""
     settings = settings or Settings()
-    return create_app(build_engine(settings), settings)
+    service = build_service(settings)
+    return create_app(service.engine, settings, service.batches)

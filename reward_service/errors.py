@@ -115,6 +115,7 @@ PROBLEMS: dict[str, Problem] = {
     "overloaded": Problem(
         429, "The service is at capacity", "Wait for Retry-After seconds, then send it again."
     ),
+    "no-room": Problem(507, "There is no room to store that", "Delete files, or wait until batches end."),
     "not-ready": Problem(503, "The service can't score now", "Wait for /readyz, then send it again."),
     "internal": Problem(500, "A defect of the service", "Report it with the request id."),
 }

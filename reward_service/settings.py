@@ -58,6 +58,13 @@ class Settings(BaseSettings):
         0, ge=0, description="Programs that run at once (on each engine); 0 is one per core."
     )
     sandbox_image: str = Field("", description="Image of the containers; nothing is the one of this version.")
+    max_file_bytes: int = Field(
+        4 << 30, ge=1024, description="Bytes of one uploaded file, or of a batch's NDJSON body."
+    )
+    files_dir: str = Field(
+        "", description="Directory for uploaded files, shared by all gateways; nothing is a temporary one."
+    )
+    files_bytes: int = Field(64 << 30, ge=0, description="Bytes of uploaded files kept in all.")
     judge_urls: str = Field(
         "",
         description="OpenAI-compatible endpoints of a judge model, joined by commas; nothing for no judge.",

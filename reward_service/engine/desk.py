@@ -47,6 +47,7 @@ CLOSE_CHUNKS = 16
 FIRST_POLL = 0.01
 LONGEST_POLL = 0.25
 SWEEP_SECONDS = 1.0
+_APART = random.Random()  # noqa: S311 - only to be apart from other processes
 
 
 class Submitted(NamedTuple):
@@ -245,7 +246,7 @@ class Batches:
     async def keep_sweeping(self) -> None:
         """Sweep about every SWEEP_SECONDS, for ever; several processes do, at different moments."""
         while True:
-            await asyncio.sleep(SWEEP_SECONDS * random.uniform(0.7, 1.3))  # noqa: S311 - only apart
+            await asyncio.sleep(SWEEP_SECONDS * _APART.uniform(0.7, 1.3))
             try:
                 await self.sweep()
             except ServiceError as error:

@@ -14,14 +14,16 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Path
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from reward_service import __version__
+from reward_service.engine.desk import Batches
 from reward_service.engine.scorer import Scored
 from reward_service.errors import BadRequest, ServiceError
-from reward_service.gateway import dialects, problems, programs, stream
+from reward_service.gateway import batches, dialects, files, problems, programs, stream
 from reward_service.gateway.core import JSON, Engine, Gateway, asked_deadline
 from reward_service.gateway.middleware import RequestIds, pieces, whole_body
 from reward_service.settings import Settings
@@ -80,8 +82,8 @@ PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(engine: Engine, settings: Settings) -> FastAPI:
-    """The application over an engine. Its lifespan runs the engine."""
+def create_app(engine: Engine, settings: Settings, jobs: Batches | None = None) -> FastAPI:
+    """The application over an engine, and the batches beside it. Its lifespan runs the engine."""
     gateway = Gateway(engine, settings)
 
     @asynccontextmanager
@@ -107,6 +109,10 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
     _scoring_routes(app, gateway)
     _ground_truth_routes(app, gateway)
     programs.add_routes(app, gateway, PROBLEM_RESPONSES)
+    if jobs is not None:
+        stored = files.Files(settings.files_dir, settings.files_bytes)
+        files.add_routes(app, gateway, stored, PROBLEM_RESPONSES)
+        batches.add_routes(app, gateway, jobs, stored, PROBLEM_RESPONSES)
     _information_routes(app, gateway)
     dialects.mount(app, gateway)
     _document(app)
@@ -305,7 +311,8 @@ def _document(app: FastAPI) -> None:
         if app.openapi_schema is None:
             document = original()
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            for model in (ItemIn, BatchIn, *programs.MODELS):
+            models: list[type[BaseModel]] = [ItemIn, BatchIn, *programs.MODELS, *batches.MODELS]
+            for model in models:
                 schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 schemas.update(schema.pop("$defs", {}))
                 schemas[model.__name__] = schema

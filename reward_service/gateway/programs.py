@@ -217,5 +217,5 @@ def add_routes(app: FastAPI, gateway: Gateway, problem_responses: dict[int | str
         return Response(encode({"results": [result_out(result) for result in results]}), media_type=JSON)
 
 
-MODELS = (ProgramIn,)
+MODELS: tuple[type[BaseModel], ...] = (ProgramIn,)
 """Schemas that the OpenAPI document needs beside those that FastAPI finds."""

@@ -1,4 +1,4 @@
-"""A live service for the gateway's tests: the real server, loop and pool, on a free port of loopback."""
+"""Live services for the gateway's tests: the real server, loop and pool, on a free port of loopback."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from reward_service.assemble import build_app
-from reward_service.settings import Settings
+from tests.load.measure import service
 
 
 @contextmanager
@@ -41,15 +40,16 @@ def live(app: FastAPI) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def url() -> Iterator[str]:
-    """The service as `make serve` starts it, with small limits that tests can reach."""
-    settings = Settings(
-        processes=2,
-        max_items=300,
-        max_body_bytes=1 << 20,
-        max_decoded_bytes=4 << 20,
-        max_ground_truth_bytes=1 << 20,
-    )
-    with live(build_app(settings)) as base:
+    """The service in a process of its own, with small limits that tests can reach."""
+    with service(
+        "reward_service.registry:load",
+        processes="2",
+        sandbox="none",
+        max_items="300",
+        max_body_bytes=str(1 << 20),
+        max_decoded_bytes=str(4 << 20),
+        max_ground_truth_bytes=str(1 << 20),
+    ) as (base, _):
         yield base
 
 

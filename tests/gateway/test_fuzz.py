@@ -27,6 +27,15 @@ ROUTES = [
     "GET /healthz",
     "GET /readyz",
     "GET /metrics",
+    "POST /v1/batches",
+    "GET /v1/batches",
+    "GET /v1/batches/{batch_id}",
+    "GET /v1/batches/{batch_id}/results",
+    "POST /v1/batches/{batch_id}/cancel",
+    "POST /v1/files",
+    "GET /v1/files",
+    "GET /v1/files/{file_id}",
+    "DELETE /v1/files/{file_id}",
 ]
 
 

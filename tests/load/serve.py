@@ -7,7 +7,7 @@ import sys
 
 import uvicorn
 
-from reward_service.assemble import build_engine
+from reward_service.assemble import build_service
 from reward_service.gateway.app import create_app
 from reward_service.settings import Settings
 
@@ -16,7 +16,8 @@ if __name__ == "__main__":
     module, _, function = loader.partition(":")
     registry = getattr(importlib.import_module(module), function)()
     settings = Settings()
-    app = create_app(build_engine(settings, registry, loader), settings)
+    service = build_service(settings, registry, loader)
+    app = create_app(service.engine, settings, service.batches)
     uvicorn.run(
         app,
         host="127.0.0.1",
