@@ -254,6 +254,7 @@ def compressed(value: Any, protocol: int = 4) -> str:
 
 CASES = [{"input": "1\n", "output": "2\n", "testtype": "stdin"}]
 SHAPES = [
+    ({"inputs": "1\n", "outputs": "2\n"}, Stdio(("1\n",), ("2\n",))),
     ({"inputs": ["1\n"], "outputs": ["2\n"]}, Stdio(("1\n",), ("2\n",))),
     (json.dumps({"inputs": ["1\n"], "outputs": ["2\n"]}), Stdio(("1\n",), ("2\n",))),
     ({"inputs": [["1", "2"]], "outputs": [["3"]]}, Stdio(("1\n2",), ("3",))),
@@ -294,7 +295,7 @@ class Evil:
 
 
 BAD = [
-    None, 3, "", "x", "[]", [], {}, {"inputs": ["1"], "outputs": []}, {"inputs": [], "outputs": []}, {"inputs": "1", "outputs": "2"},
+    None, 3, "", "x", "[]", [], {}, {"inputs": ["1"], "outputs": []}, {"inputs": [], "outputs": []}, {"inputs": "1", "outputs": ["2"]},
     {"functional": ""}, {"functional": 3}, [{"input": "1"}], [1], {"inputs": [None], "outputs": ["1"]}, {"inputs": [{}], "outputs": ["1"]},
     [{"input": "1", "output": "2", "testtype": "functional"}], "{" * 100_000, {"private_test_cases": "****"},
     {"private_test_cases": base64.b64encode(b"not zlib").decode()},

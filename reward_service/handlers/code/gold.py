@@ -198,6 +198,8 @@ def _asserts(asserts: Sequence[str], setup: str) -> Script:
 
 
 def _pairs(inputs: Any, outputs: Any, name: str) -> Gold:
+    if isinstance(inputs, str) and isinstance(outputs, str):
+        inputs, outputs = [inputs], [outputs]
     inputs, outputs = _list(inputs), _list(outputs)
     if not inputs or len(inputs) != len(outputs):
         raise BadGold("there are as many outputs as inputs, and at least one")

@@ -76,7 +76,7 @@ def judge(item: Item, notes: Any, results: Sequence[RunResult]) -> Outcome | Wor
     domain=Domain.CODE,
     sources=SOURCES,
     reads=READS,
-    limits=Limits(cpu_seconds=10.0, wall_seconds=60.0, memory_bytes=2 << 30),
+    limits=Limits(cpu_seconds=10.0, wall_seconds=60.0, memory_bytes=1 << 30),
     judge=judge,
 )
 def plan(item: Item) -> Outcome | Work:
