@@ -62,7 +62,7 @@ def framed(value: Any) -> bytes:
 READY = framed({"ready": True, "names": {"f": "f"}})
 RIGHT = [
     {"v": [1, 2]}, {"v": {"o": 0}, "o": [["Box", {"value": 41}, None]]}, {"cb": 0, "a": [6], "k": {}, "o": []}, {"v": 7},
-    {"v": {"h": [1, "iterator"]}}, {"v": {"h": [1, "iterator"]}}, {"v": [5]}, {"v": [6, 7], "end": True},
+    {"v": {"h": [1, "iterator"]}}, {"v": {"h": [1, "iterator"]}}, {"e": ["TypeError"], "x": "no len"}, {"v": [5]}, {"v": [6, 7], "end": True},
 ]  # fmt: skip
 
 
@@ -101,7 +101,7 @@ HOSTILE = {
     "an object that never came": [READY, framed(RIGHT[0]), framed({"v": {"o": 0}, "o": [["Box", {"value": 3}, 99]]})],
     "changes nobody asked for": [READY, framed({"v": None, "m": {"a": [[1, 2]], "k": {}}})],
     "malformed changes": [READY, framed({"v": None, "m": [[1, 2]]})],
-    "an iterator without end": [READY, *map(framed, RIGHT[:6]), *[framed({"v": [5, 6]})] * 200],
+    "an iterator without end": [READY, *map(framed, RIGHT[:7]), *[framed({"v": [5, 6]})] * 200],
 }  # fmt: skip
 
 
