@@ -26,6 +26,7 @@ from reward_service.handlers.science import chemistry
 from reward_service.handlers.science.number import Number, read_number
 from reward_service.handlers.science.quantity import Quantity, compare, read_quantity
 from reward_service.handlers.science.reading import Answer, answer_of, turned
+from reward_service.handlers.science.units import readings
 from reward_service.handlers.science.words import opposite, option_letter, same_word, truth
 
 MAX_ITEMS = 24
@@ -70,6 +71,8 @@ def prepare(source: str, answer_type: str = "") -> Gold:
     if letter:
         return Gold(text, answer, "option", letter=letter)
     quantity = read_quantity(answer.text)
+    if quantity is not None and quantity.bare and "percent" in kind_hint:
+        quantity = quantity._replace(units=readings("%"), suffix="%")
     if quantity is not None:
         return Gold(text, answer, "quantity", quantity=quantity)
     if chemistry.nuclide(text) is not None:
@@ -145,6 +148,8 @@ def _option(gold: Gold, text: str, answer: Answer, question: str) -> Decision:
     return Decision(Verdict.UNKNOWN, "option", "option_by_its_text")
 
 
+_GLUED = re.compile(r"\d[A-Za-z]$")
+"""`5g`: five grams, or five times g."""
 _SAID_TWICE = re.compile(
     r"\s*(?<![<>≤≥!])(?:=|≈|≃)\s*|\s+\((?:≈|or|i\.e\.,?|approximately|about)?\s*(?=[-+$€£\d.\\])|\)\s*$"
 )
@@ -158,6 +163,8 @@ def _quantity(gold: Gold, text: str, answer: Answer, question: str) -> Decision:
     found = read_quantity(answer.text)
     if found is not None:
         judged = compare(wanted, found, question)
+        if judged.verdict is Verdict.EQUAL and found.bare and _GLUED.search(gold.answer.text):
+            return Decision(Verdict.UNKNOWN, "quantity", "unit_or_variable")
         return Decision(judged.verdict, "quantity", judged.why)
     parts = [part for part in _SAID_TWICE.split(answer.text) if part.strip()]
     if 1 < len(parts) <= 4:
@@ -236,7 +243,26 @@ def _undecided_text(gold: Gold, answer: Answer, comparator: str) -> Decision:
     return Decision(Verdict.UNKNOWN, comparator, "other_notation")
 
 
+def _letter(gold: Gold, answer: Answer) -> Decision | None:
+    """A ground truth of one capital letter may be an option or a symbol: another letter is wrong either way."""
+    wanted = gold.answer.text
+    if len(wanted) != 1 or not "A" <= wanted <= "Z":
+        return None
+    if len(answer.text) == 1 and answer.text.isalpha():
+        same = answer.text.upper() == wanted
+        return (
+            Decision(Verdict.UNKNOWN, "letter", "letter_case")
+            if same
+            else Decision(Verdict.NOT_EQUAL, "letter")
+        )
+    letter = option_letter(answer.text, marked=False)
+    return Decision(Verdict.of(letter == wanted), "letter") if letter else None
+
+
 def _expression(gold: Gold, text: str, answer: Answer, question: str) -> Decision:
+    lettered = _letter(gold, answer)
+    if lettered is not None:
+        return lettered
     verdict = _math(gold.source, text)
     if verdict is Verdict.EQUAL:
         if _other_case(gold.answer.text, answer.text):
@@ -349,6 +375,9 @@ def _text(gold: Gold, text: str, answer: Answer, question: str) -> Decision:
         return Decision(Verdict.NOT_EQUAL, "text")
     if opposite(wanted, answer.text):
         return Decision(Verdict.NOT_EQUAL, "opposite")
+    items = items_of(answer.text)
+    if len(items) > 1 and any(same_text(item, wanted) for item in items):
+        return Decision(Verdict.NOT_EQUAL, "text", hedged=True)
     if _OFFERS.search(answer.text) and not _OFFERS.search(wanted):
         return Decision(Verdict.NOT_EQUAL, "text", hedged=True)
     return Decision(Verdict.UNKNOWN, "text", "prose")
@@ -409,6 +438,8 @@ def _list(gold: Gold, text: str, answer: Answer, question: str) -> Decision:
     if turned(answer.text) and not turned(gold.source):
         return Decision(Verdict.NOT_EQUAL, "list", hedged=True)
     if len(given) != len(gold.items):
+        if worded and len(given) > len(gold.items) and all(_among(item, given) for item in gold.items):
+            return Decision(Verdict.NOT_EQUAL, "list", hedged=True)
         if worded or len(given) == 1:
             return _alone(gold, text)
         return Decision(Verdict.NOT_EQUAL, "list")
@@ -425,6 +456,10 @@ def _list(gold: Gold, text: str, answer: Answer, question: str) -> Decision:
     if _matches(table, (Verdict.EQUAL, Verdict.UNKNOWN)):
         return Decision(Verdict.UNKNOWN, "list", "items")
     return Decision(Verdict.NOT_EQUAL, "list")
+
+
+def _among(item: str, given: tuple[str, ...]) -> bool:
+    return any(decide(prepare(item), other).verdict is Verdict.EQUAL for other in given)
 
 
 def _alone(gold: Gold, text: str) -> Decision:

@@ -67,6 +67,7 @@ def read_quantity(text: str) -> Quantity | None:
     if found is None:
         return None
     number, rest = found
+    spaced = rest[:1] in (" ", "(")
     rest = _PERCENT_POINT.sub("%", rest.strip())
     if rest.startswith("(") and rest.endswith(")") and rest.count("(") == 1:
         rest = rest[1:-1].strip()
@@ -77,19 +78,27 @@ def read_quantity(text: str) -> Quantity | None:
         return Quantity(number, currency=named)
     if found_units := units.readings(rest):
         return Quantity(number, found_units, currency=currency, suffix=rest)
-    return _with_words(number, rest, currency)
+    return _with_words(number, rest, currency, spaced)
 
 
-def _with_words(number: Number, rest: str, currency: str) -> Quantity | None:
+def _with_words(number: Number, rest: str, currency: str, spaced: bool) -> Quantity | None:
     """A unit and a remark behind it (`5 m to the right`), or a label."""
     pieces = rest.split(" ")
     for cut in range(min(len(pieces) - 1, 6), 0, -1):
         head, tail = " ".join(pieces[:cut]).rstrip(","), " ".join(pieces[cut:])
         if _WORDS.fullmatch(tail.lstrip("(")) and neutral(tail) and (found := units.readings(head)):
             return Quantity(number, found, currency=currency, suffix=head)
-    if _WORDS.fullmatch(rest) and neutral(rest) and len(rest) <= 60:
+    if spaced and _WORDS.fullmatch(rest) and neutral(rest) and len(rest) <= 60 and _are_words(rest):
         return Quantity(number, label=rest.lower().rstrip("."), currency=currency, suffix=rest)
     return None
+
+
+_SHORT_WORDS = frozenset(["of", "a", "an", "in", "on", "at", "by", "per", "the"])
+
+
+def _are_words(text: str) -> bool:
+    """Words, not variables: `5 i` and `5 xy` are products."""
+    return all(len(word.strip(",.'()/-")) >= 3 or word.lower() in _SHORT_WORDS for word in text.split())
 
 
 class Judged(NamedTuple):

@@ -74,7 +74,10 @@ _LEAD = re.compile(
 )
 _EQUALS = re.compile(r"(?<![<>!=≤≥])[=≈](?!=)")
 _NUMBER_ALONE = re.compile(r"[-+]?[\d.,\s]+(?:[eE][-+]?\d+)?\s*(?:×.*)?")
-_SYMBOL = re.compile(r"[A-Za-zα-ωΑ-ΩΔ\\][^=]{0,80}")
+_SYMBOL = re.compile(r"\\?[A-Za-zα-ωΑ-Ω][\w\\{}'’(), Δα-ω]{0,60}?")
+_NAME_ALONE = re.compile(rf"(?:{_SYMBOL.pattern})(?:\s?/\s?(?:{_SYMBOL.pattern}))?")
+"""A name, or a ratio of two: `v_2`, `f(x)`, `P/P_0`; not `x/2` or `2x`, whose value is not the name's."""
+_HAS_SYMBOL = re.compile(r"[A-Za-zα-ωΑ-Ω]")
 
 
 def answer_of(text: str) -> Answer:
@@ -84,13 +87,19 @@ def answer_of(text: str) -> Answer:
     if lead is not None and lead.end() < len(plain):
         plain = plain[lead.end() :].strip()
     parts = [part.strip() for part in _EQUALS.split(plain)]
-    if 1 < len(parts) <= 4 and parts[-1] and all(_is_name(part) for part in parts[:-1]):
+    if (
+        1 < len(parts) <= 4
+        and parts[-1]
+        and _NAME_ALONE.fullmatch(parts[0])
+        and all(map(_is_symbolic, parts[:-1]))
+    ):
         return Answer(parts[0], peel(parts[-1]))
     return Answer("", plain)
 
 
-def _is_name(text: str) -> bool:
-    return bool(_SYMBOL.fullmatch(text)) and not _NUMBER_ALONE.fullmatch(text)
+def _is_symbolic(text: str) -> bool:
+    """A name or a formula on the way to the value: no number of its own, and nothing that turns the statement round."""
+    return bool(_HAS_SYMBOL.search(text)) and not _NUMBER_ALONE.fullmatch(text) and not turned(text)
 
 
 _WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
