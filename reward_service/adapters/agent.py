@@ -297,11 +297,12 @@ def preload(program: Program) -> str:
     if program.language != "python":
         return "plain"
     texts = (program.source, program.preamble, program.tests)
+    kind = "plain"
     if any(map(_SCIENCE.search, texts)):
-        return "science"
-    if any(map(_NUMPY.search, texts)):
-        return "numpy"
-    return "plain" if program.style is Style.STDIO else "calls"
+        kind = "science"
+    elif any(map(_NUMPY.search, texts)):
+        kind = "numpy"
+    return kind if program.style is Style.STDIO else f"{kind}+calls"
 
 
 def _chunks(program: Program, runs: Sequence[Run]) -> Iterator[tuple[int, list[bytes], bool]]:

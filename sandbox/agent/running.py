@@ -158,7 +158,10 @@ class Lease:
             fds += (place.program, place.code)
             file_bytes = confine.file_size(limits)
             rlimits = confine.rlimits(
-                limits, limits.compile_seconds, data=place.data, file_bytes=max(file_bytes, COMPILED_BYTES)
+                limits,
+                limits.compile_seconds + cpu,
+                data=place.data,
+                file_bytes=max(file_bytes, COMPILED_BYTES),
             )
             work = lambda: compile_and_run(3, 4, cpu, file_bytes)  # noqa: E731
         elif self.language:

@@ -187,6 +187,21 @@ async def test_cpu_time_of_a_child_that_was_waited_for_counts(sandbox: Sandbox) 
     assert found.status is S.TIME_LIMIT
 
 
+async def test_compiling_costs_a_run_none_of_its_time(sandbox: Sandbox) -> None:
+    # Some 0.3 s of compiling, in the first run's process (small) and in one of its own (large).
+    for source in (
+        "x = [" + "1j ** 3 + 1j ** 3, " * 2500 + "]\n",
+        "def f(): return [g(i) for i in x if i]\n" * 12_000,
+    ):
+        program = python(source + "print('ran')", cpu_seconds=0.2, compile_seconds=30, wall_seconds=20)
+        found = await results(sandbox, program, Run(), Run())
+        assert [(one.status, one.stdout) for one in found] == [(S.OK, "ran\n")] * 2, found
+    long = python("while True: pass", cpu_seconds=1.5, compile_seconds=1, wall_seconds=20)
+    found = await results(sandbox, long)
+    assert found[0].status is S.TIME_LIMIT
+    assert 1.5 <= found[0].cpu_seconds < 2.2
+
+
 async def test_sleeping_costs_wall_time_only(sandbox: Sandbox) -> None:
     slow = python("import time\ntime.sleep(.8)\nprint('up')", cpu_seconds=0.4, wall_seconds=10)
     found = await result(sandbox, slow)
