@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from reward_service import batch_cli, sandbox_cli
 from reward_service.types import Profile
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ app = typer.Typer(
 )
 
 STOPPED, USAGE, SOME_ERRORS, INTERRUPTED = 1, 2, 3, 130
+
+app.add_typer(batch_cli.app, name="batch")
+app.add_typer(sandbox_cli.app, name="sandbox")
+app.command()(batch_cli.rescore)
 
 
 def main() -> None:
@@ -83,6 +88,23 @@ def serve(
         code = run(settings, typer.echo)
     except CannotListen as error:
         fail(str(error), STOPPED)
+    raise typer.Exit(code)
+
+
+@app.command()
+def worker(
+    redis_url: Annotated[str | None, typer.Option(help="Where the work is.", show_default=False)] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="Checking processes.", show_default="one per core")
+    ] = None,
+) -> None:
+    """Work for a fleet: lease chunks from Redis, score them, commit. Any number, on any machine."""
+    from reward_service.worker import run_worker
+
+    try:
+        code = run_worker(settings_with(redis_url=redis_url, processes=processes))
+    except ValueError as error:
+        fail(str(error))
     raise typer.Exit(code)
 
 
@@ -279,3 +301,7 @@ def explain(
         typer.echo(report.as_json(told))
     else:
         report.show_explained(console(), told)
+
+
+if __name__ == "__main__":
+    main()

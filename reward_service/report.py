@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reward_service.bulk import Progress, Watch
+from reward_service.flips import Changes, Comparison
 from reward_service.registry import Handler, Registry, Source
 from reward_service.summary import Passes, Summary, Tally
 from reward_service.types import REASONS, Example, Reason
@@ -270,3 +271,74 @@ def _bar(console: Console, name: str) -> Iterator[Watch]:
             bar.update(task, completed=now.done, total=now.total, rows=now.rows, rate=rate)
 
         yield watch
+
+
+def comparison_rows(comparison: Comparison) -> dict[str, Any]:
+    """A comparison as plain values."""
+
+    def counts(changes: Changes) -> dict[str, Any]:
+        interval = changes.flips
+        return {
+            **{name: getattr(changes, name) for name in Changes.__slots__},
+            "flip_share": None if changes.compared == 0 else round(interval.share, 6),
+            "flip_share_95": None
+            if changes.compared == 0
+            else [round(interval.low, 6), round(interval.high, 6)],
+        }
+
+    return {
+        "data_sources": {name: counts(changes) for name, changes in sorted(comparison.by_source.items())},
+        "total": counts(comparison.total()),
+        "flips": [flip._asdict() for flip in comparison.flips],
+    }
+
+
+def show_comparison(out: Console, comparison: Comparison) -> None:
+    """The flips of a comparison, per data source and one by one."""
+    columns = (
+        "data source",
+        "rows",
+        "compared",
+        "wrong → right",
+        "right → wrong",
+        "partial",
+        "flips",
+        "95 %",
+        "only before",
+        "only now",
+    )
+    made = table(*columns, numbers=columns[1:])
+    sources = sorted(comparison.by_source.items())
+    for name, changes in [*sources, ("all", comparison.total())] if len(sources) != 1 else sources:
+        interval = changes.flips
+        share = NONE if not changes.compared else f"{100 * interval.share:.2f} %"
+        span = NONE if not changes.compared else f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %"
+        numbers = (changes.rows, changes.compared, changes.up, changes.down, changes.partial)
+        made.add_row(
+            clean(name),
+            *(f"{number:,}" for number in numbers),
+            share,
+            span,
+            f"{changes.only_before:,}",
+            f"{changes.only_now:,}",
+        )
+    out.print(made)
+    if not comparison.flips:
+        return
+    flipped = table(
+        "line",
+        "data source",
+        "before",
+        "now",
+        "reason before",
+        "reason now",
+        "extracted",
+        numbers=("line", "before", "now"),
+    )
+    for flip in comparison.flips:
+        extracted = clean(str(flip.extracted))[:60] if flip.extracted is not None else NONE
+        flipped.add_row(
+            str(flip.line), clean(flip.data_source), f"{flip.before:g}", f"{flip.now:g}", clean(flip.reason_before) or NONE,
+            flip.reason_now, Text(extracted),
+        )  # fmt: skip
+    out.print(flipped)
