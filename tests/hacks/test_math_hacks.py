@@ -70,6 +70,12 @@ CHEATS = {
     "the integral itself": ("\\frac14", "\\boxed{\\int_0^1 x^3 dx}"),
     "the remainder itself": ("12", "\\boxed{7^{222} \\bmod 13}"),
     "the wrong base": ("10", "\\boxed{10_2}"),
+    "a true statement about something else": ("N=n", "\\boxed{\\binom{5}{2} = 10}"),
+    "a true approximation of something else": (
+        "\\frac{31}{8} \\approx 3.88",
+        "\\boxed{\\frac{\\sqrt3}{3} \\approx 0.577}",
+    ),
+    "another letter": ("f(x)=2x", "\\boxed{2E}"),
     "a false chain": ("7", "\\boxed{5 = 6 = 7}"),
     "a false approximation": ("7", "\\boxed{7 \\approx 8}"),
     "a denial": ("7", "\\boxed{7 \\text{ is not the answer}}"),
@@ -130,6 +136,12 @@ CHEATS = {
 HONEST = {
     "all digits": "\\boxed{7}",
     "both signs": "so the negative root is out: \\boxed{7}",
+    "a true statement about something else": ("N=n", "\\boxed{\\binom{5}{2} = 10}"),
+    "a true approximation of something else": (
+        "\\frac{31}{8} \\approx 3.88",
+        "\\boxed{\\frac{\\sqrt3}{3} \\approx 0.577}",
+    ),
+    "another letter": ("f(x)=2x", "\\boxed{2E}"),
     "a false chain": "\\boxed{x = 3+4 = 7}",
     "three digits for a third": "\\boxed{0.3333333}",
     "another unit": "\\boxed{7\\text{ m}}",

@@ -103,6 +103,7 @@ EQUAL = [
     ("m_{\\max}=n^2-1", "n^2-1"),
     ("f(x)=1 \\text{ for all } x \\in \\mathbb{Q}", "f(x) = 1"),
     ("f(x)=-1, f(x)=x+1", "f(x)=-1 \\text{ for all } x, \\text{ and } f(x)=x+1 \\text{ for all } x"),
+    ("\\frac{31}{8} \\approx 3.88", "3.88"),
     ("x=y=z=\\frac{\\sqrt2}{2}", "\\frac{\\sqrt2}{2}"),
     ("x=k\\pi", "n\\pi"),
     # equations
@@ -150,6 +151,8 @@ DIFFERENT = [
     (MATRIX, "1,2,3,4"),
     (MATRIX, "10"),
     ("[1,2)", "(1,2]"),
+    ("[1,2)", "\\begin{pmatrix}1&2\\end{pmatrix}"),
+    ("\\begin{pmatrix}1\\\\2\\end{pmatrix}", "(1,2]"),
     ("[1,2)", "[1,2]"),
     ("(-\\infty,2)", "(-\\infty,2]"),
     ("(-\\infty,2)", "x>2"),

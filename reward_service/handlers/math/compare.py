@@ -7,7 +7,7 @@ paid. Where two readings of an answer are open (a pair or an interval), the grou
 
 from __future__ import annotations
 
-from reward_service.handlers.math.form import bare
+from reward_service.handlers.math.form import bare, written_number
 from reward_service.handlers.math.items import (
     bare_values,
     elements,
@@ -37,6 +37,7 @@ from reward_service.handlers.math.relations import (
     same_equation,
     same_name,
     solves,
+    without_approximations,
 )
 from reward_service.handlers.math.scalars import Options, match_scalar
 from reward_service.handlers.math.texts import match_texts
@@ -51,6 +52,11 @@ MAX_PAIRS = 1_500
 def match(gold: Node, answer: Node, options: Options) -> tuple[Answer, str]:
     """The verdict and the name of the comparator that gave it."""
     gold, answer = bare(gold), bare(answer)
+    if gold.op == "rel" and "~" in gold.data:
+        gold, shown = without_approximations(gold)
+        given = written_number(answer)
+        if given is not None and given.value in shown:
+            return True, "approximation"
     if gold.op == "text" or answer.op == "text":
         return match_texts(gold, answer), "text"
     if gold.op == "matrix" or answer.op == "matrix":
@@ -88,7 +94,7 @@ def _matrices(gold: Node, answer: Node, options: Options) -> Answer:
         vector, flat = (gold, answer) if gold.op == "matrix" else (answer, gold)
         if (
             1 not in vector.data
-            or (flat.op == "seq" and flat.data == "{}")
+            or (flat.op == "seq" and flat.data not in _ORDERED)
             or len(flat.args) != len(vector.args)
         ):
             return False
@@ -239,18 +245,11 @@ def _defined_gold(gold: Node, named: Definition, answer: Node, options: Options)
         if len(gold.args) == len(answer.args) == 2:
             return same_equation(gold, answer), "equation"
         return None, "equation"
-    rename = _one_renaming(named.values[-1], answer, bound=_bound(named.name))
+    rename = _one_renaming(named.values[-1], answer)
     result = _members(named.values, (answer,), rename, options)
     if result is not True and len(gold.args) == 2 and solves(gold, answer):
         return True, "solved"
     return result, "definition"
-
-
-def _bound(name: Node) -> frozenset[str]:
-    name = bare(name)
-    return (
-        frozenset(part.data for part in name.args if part.op == "sym") if name.op == "call" else frozenset()
-    )
 
 
 def _members(
@@ -392,9 +391,7 @@ def _multiset(gold: list[Node], answer: list[Node], options: Options) -> Answer:
     both_named = all(name is not None for side in names for name in side)
     left = list(answer)
     unsure = False
-    rename = _one_renaming(
-        Node("list", tuple(gold), ","), Node("list", tuple(answer), ","), bound=frozenset()
-    )
+    rename = _one_renaming(Node("list", tuple(gold), ","), Node("list", tuple(answer), ","))
     if rename:
         left = [substitute(item, rename) for item in left]
     for item in gold:
@@ -428,24 +425,23 @@ def _scalars(gold: Node, answer: Node, options: Options) -> Answer:
     result = match_scalar(gold, answer, options)
     if result is not False:
         return result
-    rename = _one_renaming(gold, answer, bound=frozenset())
+    rename = _one_renaming(gold, answer)
     if rename:
         return match_scalar(gold, substitute(answer, rename), options)
     return result
 
 
-def _one_renaming(gold: Node, answer: Node, *, bound: frozenset[str]) -> dict[str, Node]:
+def _one_renaming(gold: Node, answer: Node) -> dict[str, Node]:
     """The one free letter that differs, where it can only be a parameter.
 
-    That is: a bound argument of the ground truth's function, the whole number beside `\\pi` (`k\\pi` and `n\\pi`), or
-    the same letter in the other case.
+    That is: the whole number beside `\\pi` (`k\\pi` and `n\\pi`), or the same letter in the other case.
     """
     one, other = symbols(gold), symbols(answer)
     left, right = one - other, other - one
     if len(left) != 1 or len(right) != 1:
         return {}
     (mine,), (theirs,) = left, right
-    if mine.lower() == theirs.lower() or mine in bound:
+    if mine.lower() == theirs.lower():
         return {theirs: Node("sym", (), mine)}
     periodic = any(part.op == "const" and part.data == "pi" for part in walk(gold))
     if periodic and mine in _PARAMETERS and theirs in _PARAMETERS:

@@ -138,6 +138,8 @@ _UNDECIDED = frozenset(("hard", "big"))
 def _for_sympy(gold: Node, answer: Node, options: Options) -> bool:
     gold_hard = any(part.op in _UNDECIDED for part in walk(gold))
     answer_hard = any(part.op in _UNDECIDED for part in walk(answer))
+    if not gold_hard and any(part.op == "rel" for side in (gold, answer) for part in walk(side)):
+        return False  # it takes the last member of any chain
     if any(part.op == "const" and part.data == "inf" for part in walk(answer)) and not answer_hard:
         return False
     if any(part.op in _NOT_FOR_SYMPY for side in (gold, answer) for part in walk(side)):

@@ -8,6 +8,7 @@ answered by `2x+1=7`, which restates it.
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from flint import arb
@@ -49,6 +50,24 @@ def chain_members(node: Node) -> tuple[Node, ...] | None:
     if node.op != "rel" or not all(op in ("=", "~") for op in node.data):
         return None
     return node.args
+
+
+def without_approximations(node: Node) -> tuple[Node, list[Fraction]]:
+    """A ground truth's chain without the decimals behind `\\approx`, and those: `\\sqrt2 \\approx 1.41` is `\\sqrt2`.
+
+    A decimal that is all there is (`x \\approx 1.41`) stays.
+    """
+    members, operators, shown = [node.args[0]], [], []
+    for operator, member in zip(node.data, node.args[1:], strict=True):
+        written = written_number(member)
+        if operator == "~" and written is not None and not all(is_name(before) for before in members):
+            shown.append(written.value)
+        else:
+            operators.append(operator)
+            members.append(member)
+    if not operators:
+        return members[0], shown
+    return Node("rel", tuple(members), tuple(operators)), shown
 
 
 def _inside(name: Node, value: Node) -> bool:
@@ -155,6 +174,8 @@ def same_equation(gold: Node, answer: Node) -> bool | None:
     flipped = gold.data != answer.data
     signed = gold.data[0] in ("<", "<=", ">", ">=")
     names = sorted(symbols(one) | symbols(other))
+    if not symbols(one) or not symbols(other):
+        return False  # statements about numbers are compared by what they say, not by being true
     ratios: list[Any] = []
     try:
         with precision(BITS):

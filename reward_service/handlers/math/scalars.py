@@ -312,7 +312,7 @@ def _rounds(gold: Node, answer: Node, options: Options) -> bool:
             given is not None and (given.places is None or given.places <= shown.places)
         ):
             return False
-        return _within(shown, answer, truncated=given is None)
+        return _within(shown, answer, truncated=given is None and shown.digits > GOLD_DIGITS)
     if given is None or given.places is None:
         return False
     least = 4 if options.lenient else ANSWER_DIGITS
