@@ -136,12 +136,6 @@ CHEATS = {
 HONEST = {
     "all digits": "\\boxed{7}",
     "both signs": "so the negative root is out: \\boxed{7}",
-    "a true statement about something else": ("N=n", "\\boxed{\\binom{5}{2} = 10}"),
-    "a true approximation of something else": (
-        "\\frac{31}{8} \\approx 3.88",
-        "\\boxed{\\frac{\\sqrt3}{3} \\approx 0.577}",
-    ),
-    "another letter": ("f(x)=2x", "\\boxed{2E}"),
     "a false chain": "\\boxed{x = 3+4 = 7}",
     "three digits for a third": "\\boxed{0.3333333}",
     "another unit": "\\boxed{7\\text{ m}}",
