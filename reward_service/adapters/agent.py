@@ -34,7 +34,7 @@ _LENGTH = struct.Struct(">I")
 _STATUSES = {status.value: status for status in RunStatus}
 _SCIENCE = re.compile(r"\b(?:pandas|scipy|sympy|networkx|sortedcontainers)\b")
 _NUMPY = re.compile(r"\bnumpy\b")
-_FLAG = re.compile(r"[a-z_]{1,40}")
+_FLAG = re.compile(r"[a-z_]{1,40}(?::\w{1,60})?")
 
 
 def sandbox_files() -> Path:
@@ -199,17 +199,17 @@ class AgentConnection:
         stdout, stderr, reply = parts
         flags = [str(flag) for flag in _listed(facts.get("flags")) if _FLAG.fullmatch(str(flag))]
         message = str(facts.get("message") or "")[:MESSAGE_CHARACTERS]
-        status, value = facts.get("status"), None
+        status, value = str(facts.get("status")), None
         if status == "cancelled":
             raise self._break("the agent cancelled a request that nobody had cancelled")
         if program.style is Style.FUNCTION and reply:
-            status, value, message, flags = _answer(reply, str(status), index, message, flags)
+            status, value, message, flags = _answer(reply, status, index, message, flags)
         elif reply:
             status, value, message, flags = _verdict(reply, flags)
         elif status in ("not_ready", "verdict"):
             status, flags = "runtime_error", [*flags, "protocol_violation"]
         if status not in _STATUSES:
-            raise self._break(f"unknown status {str(status)[:40]!r}")
+            raise self._break(f"unknown status {status[:40]!r}")
         errors = stderr.decode("utf-8", "replace")
         result = RunResult(
             status=_STATUSES[status],

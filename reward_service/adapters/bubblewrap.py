@@ -28,6 +28,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,16 @@ from reward_service.adapters._cgroup import Cgroup, remove_stale
 from reward_service.adapters._seccomp import compile_profile
 from reward_service.adapters.agent import AgentConnection, AgentSession, Hello, agent_files, sandbox_files
 from reward_service.errors import SandboxUnavailable
-from reward_service.runs import Program
+from reward_service.runs import Program, RunLimits
 
 UID_BASE = 900_000_000
 """First of the host's uids that are used when the service runs as root: three for each place."""
 NAME = "reward-sandbox"
 PROCESSES = 200
 START_SECONDS = 30.0
+RESERVE_BYTES = 512 << 20
+"""Of a place's memory: for the agent, files, and what a program may allocate without touching it."""
+FILE_BYTES = 64 << 20
 CAPABILITIES = ("CAP_SETUID", "CAP_SETGID", "CAP_KILL", "CAP_SETPCAP", "CAP_SYS_ADMIN")
 """Of the first step, in its own user namespace; `sandbox/agent/enter.py` drops the last one before the agent starts."""
 WRITABLE = (
@@ -150,9 +154,19 @@ class BubblewrapSandbox:
                     self._background(self._discard(place))
                     place = None
                 place = await self._start()
-            yield AgentSession(place.connection, program)
+            yield AgentSession(place.connection, replace(program, limits=self._clamp(program.limits)))
         finally:
             self._give_back(place)
+
+    def _clamp(self, limits: RunLimits) -> RunLimits:
+        """The limits, as far as a place can grant them."""
+        return replace(
+            limits,
+            memory_bytes=min(limits.memory_bytes, self._memory_bytes - RESERVE_BYTES),
+            output_bytes=min(limits.output_bytes, FILE_BYTES),
+            file_bytes=min(limits.file_bytes, FILE_BYTES),
+            processes=min(limits.processes, PROCESSES - 40),
+        )
 
     def _give_back(self, place: _Place | None) -> None:
         if place is None or self._closed:
