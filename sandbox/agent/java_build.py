@@ -12,8 +12,9 @@ _PACKAGE = re.compile(r"^\s*package\s+([\w.]+)\s*;", re.MULTILINE)
 _PUBLIC = re.compile(
     r"\bpublic\s+(?:(?:final|abstract|sealed|strictfp)\s+)*(?:class|interface|enum|record)\s+(\w+)"
 )
-_TYPE = re.compile(r"\b(?:class|interface|enum|record)\s+(\w+)")
-_MAIN = re.compile(r"\bstatic\s+(?:final\s+|synchronized\s+)*void\s+main\s*\(")
+_TOKEN = re.compile(
+    r"\b(?:class|interface|enum|record)\s+(\w+)|([{}])|(\bstatic\s+(?:final\s+|synchronized\s+)*void\s+main\s*\()"
+)
 _NOISE = re.compile(
     r'/\*.*?\*/|//[^\n]*|"""(?:[^"\\]|\\.|"(?!""))*"""|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)+\'', re.DOTALL
 )
@@ -24,18 +25,29 @@ COMPILER = ("javac", "-J-Xmx512m", "-J-Xshare:auto", "-J-XX:TieredStopAtLevel=1"
 def names(source: str) -> tuple[str, str]:
     """(name of the file without `.java`, class to run with its package)."""
     bare = _NOISE.sub(" ", source)
-    package = _PACKAGE.search(bare)
-    public = _PUBLIC.search(bare)
-    main = _MAIN.search(bare)
-    before = _TYPE.findall(bare[: main.start()] if main else bare)
-    entry = before[-1] if before else "Main"
-    if public:
-        # A nested or helper class may stand between the public class and its `main`.
-        inside = bare[public.start() : main.start()] if main else ""
-        if not main or (public.start() < main.start() and inside.count("{") - inside.count("}") == 1):
-            entry = public[1]
-    file = public[1] if public else entry
+    package, public = _PACKAGE.search(bare), _PUBLIC.search(bare)
+    entry = main_class(bare) or (public[1] if public else "Main")
+    file = public[1] if public else entry.partition("$")[0]
     return file, f"{package[1]}.{entry}" if package else entry
+
+
+def main_class(bare: str) -> str:
+    """The class around the first `static void main(`, nested ones as `Outer$Inner`; else the first; else ""."""
+    around: list[str] = []
+    declared = first = ""
+    for name, brace, _ in (found.groups() for found in _TOKEN.finditer(bare)):
+        if name:
+            declared = name
+            first = first or name
+        elif brace == "{":
+            around.append(declared)
+            declared = ""
+        elif brace == "}":
+            if around:
+                around.pop()
+        elif classes := [kind for kind in around if kind]:
+            return "$".join(classes)
+    return first
 
 
 def main() -> None:

@@ -14,6 +14,9 @@ from typing import NamedTuple
 BUILD = "/build"
 """Where sources and binaries lie: a tmpfs that allows execution, owned by the agent, sticky and open to all."""
 
+THREADS = 2 << 30
+"""What the stacks of some threads reserve: each is as large as the main thread's may grow."""
+
 
 class Language(NamedTuple):
     """How a language is compiled and run. Arguments are relative to the build directory of the program.
@@ -55,12 +58,14 @@ LANGUAGES: dict[str, Language] = {
         needs=("gcc",),
         compile=(("gcc", "-std=gnu17", "-O2", "-pipe", "-w", "-o", "main", "main.c", "-lm"),),
         run=("{build}/main",),
+        reserve=THREADS,
     ),
     "cpp": Language(
         source="main.cpp",
         needs=("g++",),
         compile=(("g++", "-std=c++20", "-O2", "-pipe", "-w", "-o", "main", "main.cpp"),),
         run=("{build}/main",),
+        reserve=THREADS,
         exhausted=(b"std::bad_alloc",),
     ),
     "javascript": Language(
@@ -92,12 +97,13 @@ LANGUAGES: dict[str, Language] = {
             "-Xmx768m",
             "-XX:+UseSerialGC",
             "-XX:-UsePerfData",
+            "-XX:ErrorFile=/dev/null",
             "-Xshare:auto",
             "-cp",
             "{build}",
             "@{build}/run.args",
         ),
-        reserve=2 << 30,
+        reserve=4 << 30,
         stack=8 << 20,
         exhausted=(b"java.lang.OutOfMemoryError",),
     ),
@@ -105,9 +111,13 @@ LANGUAGES: dict[str, Language] = {
         source="main.go",
         needs=("go",),
         # Without `go build`: that wants a writable cache, and the standard library is there compiled.
+        # The stack limit: what each of the compiler's threads would reserve.
         compile=(
-            ("go", "tool", "compile", "-p", "main", "-complete", "-o", "main.o", "main.go"),
-            ("go", "tool", "link", "-s", "-w", "-o", "main", "main.o"),
+            (
+                "sh",
+                "-c",
+                "ulimit -Ss 8192; go tool compile -p main -complete -o main.o main.go && go tool link -s -w -o main main.o",
+            ),
         ),
         run=("{build}/main",),
         reserve=512 << 20,
@@ -146,4 +156,9 @@ def available() -> dict[str, Language]:
     """The languages whose tools are installed here; none where there is no build directory."""
     if not os.path.isdir(BUILD):
         return {}
-    return {name: entry for name, entry in LANGUAGES.items() if all(map(shutil.which, entry.needs))}
+    return {name: entry for name, entry in LANGUAGES.items() if all(map(_installed, entry.needs))}
+
+
+def _installed(need: str) -> bool:
+    """A command, or a file by its path."""
+    return os.path.isfile(need) if need.startswith("/") else shutil.which(need) is not None
