@@ -50,6 +50,7 @@ def judge(response: str, gold: Any = "12", source: str = "math", **extra: Any) -
         "The answer is 12. We used the formula for the sum.",
         "The answer is \\(12\\). That is all.",
         "Answer: 11\nAnswer: 12",
+        "Final Answer: The largest $n$ is 12.",
         "6 * 2 = 12\n#### 12",
     ],
 )
@@ -160,7 +161,6 @@ def test_several_answers_are_flagged_not_punished() -> None:
         ("not it's not 10 it's 1,000.99m²", "1000.99"),
         ("Therefore $x \\geq 5$ is the solution.", "x >= 5"),
         ("We find that $x \\lt 3$.", "x<3"),
-        ("Final Answer: The largest $n$ is 34.", "34"),
         ("x = 3", "3"),
         ("1000,99", "1000.99"),
         ("$k = \\frac{1}{3}$", "1/3"),

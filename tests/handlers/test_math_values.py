@@ -297,6 +297,12 @@ FORMS = [
     ("\\mathbb{R}", "\\text{all real numbers}"),
     ("(3,4)", "x = 3 \\quad y = 4"),
     ("a>b", "b<a"),
+    ("\\frac13", "\\int_0^1 x^2 dx = \\frac{1}{3}"),
+    ("\\frac{n(n+1)}{2}", "\\sum_{k=1}^{n} k"),
+    ("2^n", "\\sum_{k=0}^{n}\\binom{n}{k}"),
+    ("5", "\\text{The minimum value is } 5"),
+    ("x\\ne 2", "x \\not= 2"),
+    ("||x|-1|", "|1-|x||"),
 ]
 
 
@@ -320,6 +326,11 @@ def test_forms_that_models_write(gold: str, answer: str) -> None:
         ("\\mathbb{R}", "\\text{no real numbers}"),
         ("(3,4)", "x = 4 \\quad y = 3"),
         ("a>b", "a<b"),
+        ("\\frac13", "\\int_0^1 x^2 dx = \\frac12"),
+        ("\\frac{n(n+1)}{2}", "\\sum_{k=1}^{n} k^2"),
+        ("5", "\\text{It is not } 5"),
+        ("5", "\\text{The maximum is at most } 5"),
+        ("5", "\\text{The wrong value is } 5"),
     ],
 )
 def test_and_their_neighbours(gold: str, answer: str) -> None:

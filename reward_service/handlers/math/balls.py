@@ -264,16 +264,28 @@ def _digits(value: Any) -> str:
 
 def _big(node: Node, env: Environment) -> Any:
     name, variable, lower, upper = node.data
-    first, last = exact(lower), exact(upper)
-    if first is None or last is None or first.denominator != 1 or last.denominator != 1:
-        raise UndefinedError("limits")
+    first, last = _integer(lower, env), _integer(upper, env)
     if last - first > MAX_TERMS:
         raise UndefinedError("terms")
     total = acb(0 if name == "sum" else 1)
-    for value in range(first.numerator, last.numerator + 1):
+    for value in range(first, last + 1):
         term = ball(substitute(node.args[0], {variable: number(value)}), env)
         total = total + term if name == "sum" else total * term
     return total
+
+
+def _integer(node: Node, env: Environment) -> int:
+    """The integer that a sum begins or ends with."""
+    value = exact(node)
+    if value is not None:
+        if value.denominator != 1:
+            raise UndefinedError("limits")
+        return value.numerator
+    found = ball(node, env)
+    whole = found.real.unique_fmpz() if found.imag.is_zero() else None
+    if whole is None:
+        raise UndefinedError("limits")
+    return int(whole)
 
 
 def _first(node: Node, env: Environment) -> Any:

@@ -12,6 +12,7 @@ from reward_service.handlers.math.tokens import END, Token
 
 _CLOSERS = {"(": ")", "[": "]"}
 _HARD = word_set("int iint iiint oint lim prime nabla partial lnot iff implies forall exists")
+_EVALUABLE = word_set("int iint iiint oint lim")
 _MATRICES = word_set("matrix pmatrix bmatrix vmatrix Bmatrix Vmatrix smallmatrix array")
 _SETS = frozenset("RZNQC")
 _RELATION = word_set("= == < > <= >= != \\le \\ge \\ne \\approx \\in")
@@ -75,9 +76,20 @@ class Brackets(Atoms):
         if name == "ldots":
             return Node("hard", (), "ellipsis")
         if name in _HARD:
-            self.at = len(self.tokens) - 1
+            self.skip_hard(name)
             return Node("hard", (), name)
         raise ParseError("macro")
+
+    def skip_hard(self, name: str) -> None:
+        """Past an integral or limit, up to the `=` behind it; past everything for the signs of logic."""
+        depth = 0
+        while self.at < len(self.tokens) - 1:
+            text = self.tokens[self.at].text
+            depth += text in ("{", "(", "[")
+            depth -= text in ("}", ")", "]")
+            if depth < 0 or (depth == 0 and name in _EVALUABLE and text in ("=", "approx")):
+                break
+            self.at += 1
 
     def decorated(self, name: str) -> Node:
         if self.word() == "{":

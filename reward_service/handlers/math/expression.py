@@ -170,6 +170,11 @@ class _Parser(Arithmetic):
             ):
                 self.take()
                 return self.chain()
+            if lead.endswith((" is", " are", " equals", " =")) and not units.speaks_of_answer(
+                lead, strict=True
+            ):
+                self.take()
+                return Node("label", (self.chain(),), lead)
             if self.peek(1).kind in ("end", "sep") or follows in (",", ";", ")", "]", "}", "\\}"):
                 self.take()
                 return Node("text", (), " ".join(token.text.split()))

@@ -124,6 +124,8 @@ def _whole_names(sides: tuple[Node, Node]) -> frozenset[str]:
                     names |= symbols(part.args[1])
             elif part.op in ("fact", "fact2", "binom"):
                 names |= symbols(part)
+            elif part.op == "big":
+                names |= symbols(part.data[2]) | symbols(part.data[3])
     return frozenset(names)
 
 

@@ -133,4 +133,8 @@ def substitute(node: Node, names: dict[str, Node]) -> Node:
         return names.get(node.data, node)
     if not node.args:
         return node
-    return node._replace(args=tuple(substitute(part, names) for part in node.args))
+    args = tuple(substitute(part, names) for part in node.args)
+    if node.op == "big":
+        name, variable, lower, upper = node.data
+        return Node("big", args, (name, variable, substitute(lower, names), substitute(upper, names)))
+    return node._replace(args=args)

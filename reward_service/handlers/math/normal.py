@@ -79,7 +79,7 @@ _RENAME = {
     "dfrac": "\\frac", "tfrac": "\\frac", "cfrac": "\\frac", "dbinom": "\\binom", "tbinom": "\\binom", "choose": "\\choose",
     "leq": "\\le ", "geq": "\\ge ", "leqslant": "\\le ", "geqslant": "\\ge ", "lt": "<", "gt": ">", "neq": "\\ne ",
     "leqq": "\\le ", "geqq": "\\ge ", "lbrace": "\\{", "rbrace": "\\}", "lbrack": "[", "rbrack": "]", "vert": "|",
-    "Vert": "\\|", "mid": "|", "cupdot": "\\cupdot ", "varnothing": "\\emptyset ", "degree": "^{\\circ}", "ang": "\\ang",
+    "Vert": "\\|", "mid": "|", "cupdot": "\\cup ", "sqcup": "\\cup ", "therefore": "", "blacksquare": "", "qed": "", "varnothing": "\\emptyset ", "degree": "^{\\circ}", "ang": "\\ang",
     "degrees": "^{\\circ}", "textcirc": "\\circ ", "textdegree": "^{\\circ}", "colon": ":", "doteq": "=", "triangleq": "=", "backslash": "\\setminus ", "smallsetminus": "\\setminus ",
     "thickapprox": "\\approx ", "varepsilon": "\\epsilon ", "varphi": "\\phi ", "vartheta": "\\theta ", "varrho": "\\rho ",
     "operatorname*": "\\operatorname", "ast": "*", "slash": "/", "dots": "\\ldots ", "cdots": "\\ldots ", "dotsc": "\\ldots ", "dotsb": "\\ldots ",
@@ -145,6 +145,8 @@ def undress(text: str) -> str:
     `$\left(\dfrac12,\,3\right)$.` becomes `(\frac12, 3)`.
     """
     text = ascii_math(text)
+    if "\\not" in text:
+        text = _NEGATED.sub(lambda m: _NEGATIONS[m.group(1)], text)
     if "quad" in text:
         text = _QUAD_ASSIGNMENT.sub(", ", text)
     if ",\\!" in text:
@@ -180,6 +182,8 @@ def undress(text: str) -> str:
 
 
 _QUAD_ASSIGNMENT = re.compile(r"(?<![,;} ]) *\\q?quad *(?=\\?[A-Za-z]+(?:_\{?[A-Za-z0-9]+\}?)? *=)")
+_NEGATIONS = {"=": "\\ne ", "\\in": "\\notin "}
+_NEGATED = re.compile(r"\\not *(=|\\in(?![a-z]))")
 _THIN_COMMA = re.compile(r",\\! *(?=\d)")
 _SHORT_GROUP = re.compile(r"([_^])\{([A-Za-z0-9])\}(?![A-Za-z0-9])")
 _LOOSE_SPACE = re.compile(r"(?<![A-Za-z0-9.,]) | (?![A-Za-z0-9.,])")

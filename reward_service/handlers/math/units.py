@@ -108,9 +108,10 @@ _REMARKS = word_set(
 MAX_WORDS = 6
 
 
-def speaks_of_answer(phrase: str) -> bool:
-    """Does a condition say something about the answer itself, or offer another one?"""
-    return any(word.strip(".,").lower() in _REMARKS for word in phrase.split())
+def speaks_of_answer(phrase: str, *, strict: bool = False) -> bool:
+    """Does a condition say something about the answer itself, or offer another one? strict: or about its size."""
+    words = {word.strip(".,").lower() for word in phrase.split()}
+    return bool(words & _REMARKS) or (strict and bool(words & (_REFUSED - {"is", "are", "the"})))
 
 
 def of_phrase(phrase: str, power: int = 1, *, trusted: bool = False) -> Unit | None:
