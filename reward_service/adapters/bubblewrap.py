@@ -226,6 +226,7 @@ class _Place:
     connection: AgentConnection
 
     def __init__(self, serial: int, python: Path, seccomp: bytes, memory_bytes: int) -> None:
+        self._serial = serial
         self._name = f"{NAME}-{os.getpid()}-{serial}"
         self._uid = UID_BASE + (os.getpid() % 100_000) * 300 + serial % 100 * 3
         self._python = python
@@ -328,9 +329,11 @@ class _Place:
             ("newuidmap", "/etc/subuid", os.getuid()),
             ("newgidmap", "/etc/subgid", os.getgid()),
         ):
-            first = _subordinate(file)
-            if first is None:
+            found = _subordinate(file)
+            if found is None:
                 raise SandboxUnavailable(missing())
+            # Another pair for each place, as far as the range reaches: limits of processes are counted by user.
+            first = found[0] + 2 * (self._serial % (found[1] // 2))
             ranges = ["0", str(own), "1", "1", str(first), "2"]
             subprocess.run([tool, str(child), *ranges], check=True, capture_output=True)  # noqa: S603
 
@@ -409,8 +412,8 @@ def _directories(python: Path) -> list[str]:
     )
 
 
-def _subordinate(file: str) -> int | None:
-    """First id of this user's range of at least two, or None."""
+def _subordinate(file: str) -> tuple[int, int] | None:
+    """First id and size of this user's range of at least two, or None."""
     import pwd
 
     names = {str(os.getuid())}
@@ -420,5 +423,5 @@ def _subordinate(file: str) -> int | None:
         for line in Path(file).read_text().splitlines():
             name, first, count = line.split(":")
             if name in names and int(count) >= 2:
-                return int(first)
+                return int(first), int(count)
     return None

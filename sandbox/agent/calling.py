@@ -79,6 +79,7 @@ class Candidate:
         self.started = time.monotonic()
         self.cpu_before = 0.0
         self.cpu_limit = 0.0
+        self.cpu_of_all: float | None = 0.0
 
     def load(self, cpu: float) -> dict[str, Any] | Ended | None:
         """Wait until the program is loaded: None if it is; else its frame as a result, or how it ended."""
@@ -100,6 +101,7 @@ class Candidate:
         self.started = time.monotonic()
         self.cpu_before = confine.cpu_clock(self.pid)
         self.cpu_limit = cpu
+        self.cpu_of_all = None
         begin = os.fstat(self.place.results).st_size
         prefix = b'{"call":%d,"arguments":' % index
         prefix = _LENGTH.pack(len(prefix) + size + 1) + prefix
@@ -171,8 +173,11 @@ class Candidate:
                 raise Gone("cancelled")
             if self.pidfd in events:
                 raise Gone("")
+            if self.cpu_of_all is None:  # what processes of earlier calls had used before this one
+                mine = confine.cpu_clock(self.pid) - self.cpu_before
+                self.cpu_of_all = confine.usage(self.place.known).cpu - mine
             reason = self.place.excess(
-                self.started, self.cpu_before + self.cpu_limit, self.limits.wall_seconds, self.limits
+                self.started, self.cpu_of_all + self.cpu_limit, self.limits.wall_seconds, self.limits
             )
             if reason:
                 raise Gone(reason)

@@ -29,6 +29,8 @@ SLACK = 256 << 20
 WIPED = ("/tmp", "/var/tmp", "/dev/shm", "/build")
 """The directories that a program can write to."""
 SWEEP_SECONDS = 5.0
+_WALL = 0x40000000
+"""Also children that were made with another exit signal than SIGCHLD."""
 
 
 class Users(NamedTuple):
@@ -218,7 +220,7 @@ def sweep(users: Users, known: set[int]) -> tuple[bool, float]:
     while True:
         while True:
             try:
-                pid, _, used = os.wait4(-1, os.WNOHANG)
+                pid, _, used = os.wait4(-1, os.WNOHANG | _WALL)
             except ChildProcessError:
                 return True, cpu
             if not pid:

@@ -41,7 +41,9 @@ class Lease:
         self.broken: dict[str, Any] | None = None
         """Why the program can't be compiled."""
         self.candidate: Candidate | None = None
-        self.rlimits = confine.rlimits(self.limits, self.limits.cpu_seconds, data=place.data)
+        # A process that answers calls lives through all of them.
+        longest = self.limits.total_cpu_seconds if self.style == "function" else self.limits.cpu_seconds
+        self.rlimits = confine.rlimits(self.limits, longest, data=place.data)
         if language:
             self.rlimits = confine.rlimits(
                 self.limits, self.limits.cpu_seconds, reserve=language.reserve, stack=language.stack

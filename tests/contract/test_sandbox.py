@@ -584,6 +584,16 @@ async def test_cpu_time_is_counted_per_call(sandbox: Sandbox) -> None:
     assert found[1].cpu_seconds < 0.1
 
 
+async def test_many_calls_may_use_more_than_one_limit_in_all(sandbox: Sandbox) -> None:
+    source = (
+        "import os, time\ndef f(x):\n    e = time.process_time() + x\n    while time.process_time() < e: pass\n"
+        "    if not os.fork():\n        e = time.process_time() + x\n        while time.process_time() < e: pass\n"
+        "        os._exit(0)\n    os.wait()\n"
+    )
+    found = await results(sandbox, function(source, cpu_seconds=1, wall_seconds=20), *calls(*[[0.4]] * 9))
+    assert [one.status for one in found] == [S.OK] * 9, found
+
+
 async def test_large_arguments(sandbox: Sandbox) -> None:
     found = await results(
         sandbox, function("def f(x): return len(x)"), *calls(["y" * 3_000_000], ["é" * 100_000], [""])
