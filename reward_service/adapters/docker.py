@@ -35,7 +35,7 @@ from reward_service.adapters.docker_spec import (
 )
 from reward_service.adapters.docker_stream import Attached, attach
 from reward_service.errors import SandboxUnavailable
-from reward_service.runs import Program
+from reward_service.runs import Program, Run, RunResult
 from reward_service.sandbox_images import Kind
 
 if TYPE_CHECKING:
@@ -383,7 +383,8 @@ class DockerSandbox:
         try:
             if place.agent is None:
                 raise SandboxUnavailable("the place was lost")
-            yield AgentSession(place.agent, replace(program, limits=self._options.clamp(program.limits)))
+            granted = replace(program, limits=self._options.clamp(program.limits))
+            yield _DockerSession(AgentSession(place.agent, granted), place)
         finally:
             self.later(place.engine.give_back(place))
 
@@ -490,3 +491,19 @@ class DockerSandbox:
             else:
                 return ""
         return "; ".join(reasons)
+
+
+class _DockerSession:
+    """The `Session` port on one place; what its agent complained of is part of the error."""
+
+    def __init__(self, session: AgentSession, place: _Place) -> None:
+        self._session = session
+        self._place = place
+
+    async def run(self, runs: Sequence[Run], *, stop_early: bool = True) -> list[RunResult]:
+        """See `Session`."""
+        try:
+            return await self._session.run(runs, stop_early=stop_early)
+        except SandboxUnavailable as error:
+            complaint = self._place.attached.stream.complaint() if self._place.attached else ""
+            raise SandboxUnavailable(f"{error.detail}; {complaint}" if complaint else error.detail) from error
