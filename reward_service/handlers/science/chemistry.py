@@ -215,15 +215,17 @@ _NUCLIDE = re.compile(
 
 @lru_cache(maxsize=1_024)
 def nuclide(text: str) -> tuple[str, int] | None:
-    """Element and mass number of `^{14}_{6}C`, `C-14` or `carbon-14`; None for anything else, or if Z is not the element's."""
+    """Element ("" where it has another Z than written) and mass number of `^{14}_{6}C`, `C-14`, `carbon-14`; else None."""
     match = _NUCLIDE.fullmatch(_plain(text)) if len(text) <= 60 else None
     if match is None:
         return None
     symbol = match.group("e1") or match.group("e2")
     symbol = symbol if symbol in ELEMENTS else _BY_NAME.get(symbol.lower(), "")
     number = match.group("z1") or match.group("z2")
-    if not symbol or (number is not None and int(number) != list(ELEMENTS).index(symbol) + 1):
+    if not symbol:
         return None
+    if number is not None and int(number) != list(ELEMENTS).index(symbol) + 1:
+        symbol = ""
     return symbol, int(match.group("a1") or match.group("a2") or match.group("a3"))
 
 

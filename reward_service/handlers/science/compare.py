@@ -75,7 +75,8 @@ def prepare(source: str, answer_type: str = "") -> Gold:
         quantity = quantity._replace(units=readings("%"), suffix="%")
     if quantity is not None:
         return Gold(text, answer, "quantity", quantity=quantity)
-    if chemistry.nuclide(text) is not None:
+    nuclide = chemistry.nuclide(text)
+    if nuclide is not None and nuclide[0]:
         return Gold(text, answer, "nuclide")
     if chemistry.equation(text) is not None:
         return Gold(text, answer, "reaction")
@@ -143,11 +144,16 @@ def _option(gold: Gold, text: str, answer: Answer, question: str) -> Decision:
         return Decision(Verdict.of(letter == gold.letter), "option")
     if same_text(answer.text, gold.answer.text):
         return Decision(Verdict.EQUAL, "text")
-    if turned(answer.text):
+    if turned(answer.text) or len(set(_LETTERS.findall(answer.text.upper()))) > 1:
         return Decision(Verdict.NOT_EQUAL, "option", hedged=True)
     return Decision(Verdict.UNKNOWN, "option", "option_by_its_text")
 
 
+_LETTERS = re.compile(r"\(([A-Z])\)")
+_BOUNDS = re.compile(
+    r"\b(?:at (?:least|most)|(?:more|less|greater|fewer) than|over|under|above|below|up to|from|until)\b",
+    re.IGNORECASE,
+)
 _GLUED = re.compile(r"\d[A-Za-z]$")
 """`5g`: five grams, or five times g."""
 _SAID_TWICE = re.compile(
@@ -172,7 +178,7 @@ def _quantity(gold: Gold, text: str, answer: Answer, question: str) -> Decision:
         if all(part is not None for part in read):
             verdicts = [compare(wanted, part, question).verdict for part in read if part is not None]
             return Decision(Verdict.of(all(verdict is Verdict.EQUAL for verdict in verdicts)), "said_twice")
-    if turned(answer.text) or _SEVERAL.search(answer.text):
+    if turned(answer.text) or _SEVERAL.search(answer.text) or _BOUNDS.search(answer.text):
         return Decision(Verdict.NOT_EQUAL, "quantity", hedged=True)
     if _closed_form(answer.text):
         verdict = _math(_digits(wanted.number, gold), answer.text)
@@ -282,7 +288,7 @@ def _expression(gold: Gold, text: str, answer: Answer, question: str) -> Decisio
     if turned(answer.text) and not turned(gold.answer.text):
         return Decision(Verdict.NOT_EQUAL, "math", hedged=True)
     wanted, given = symbols(gold.answer.text), symbols(answer.text)
-    if not wanted and (found is not None or (not given and not is_prose(answer.text))):
+    if not wanted and not (is_prose(answer.text) and any(character.isdigit() for character in answer.text)):
         return Decision(Verdict.NOT_EQUAL, "math")
     same_side = ("=" in gold.source) == ("=" in text) and gold.answer.name == answer.name
     if verdict is Verdict.NOT_EQUAL and wanted == given and same_side:

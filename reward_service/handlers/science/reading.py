@@ -99,7 +99,9 @@ def answer_of(text: str) -> Answer:
 
 def _is_symbolic(text: str) -> bool:
     """A name or a formula on the way to the value: no number of its own, and nothing that turns the statement round."""
-    return bool(_HAS_SYMBOL.search(text)) and not _NUMBER_ALONE.fullmatch(text) and not turned(text)
+    if _NUMBER_ALONE.fullmatch(text) or text[:1].isdigit() or "," in text or ";" in text:
+        return False
+    return bool(_HAS_SYMBOL.search(text)) and not turned(text)
 
 
 _WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
