@@ -111,7 +111,7 @@ NOT_PLAIN = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", NOT_PLAIN, ids=repr)
+@pytest.mark.parametrize("value", NOT_PLAIN, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_nothing_that_names_a_class_or_function_is_read(
     value: Any, protocol: int, capsys: pytest.CaptureFixture[str]
@@ -175,7 +175,7 @@ def test_plain_values_of_strangers_are_read(value: Any, protocol: int) -> None:
     assert unpack_foreign(pickle.dumps(value, protocol=protocol)) == value
 
 
-@pytest.mark.parametrize("value", NOT_PLAIN, ids=repr)
+@pytest.mark.parametrize("value", NOT_PLAIN, ids=lambda value: type(value).__name__)
 def test_classes_of_strangers_are_not(value: Any) -> None:
     with pytest.raises((pickle.UnpicklingError, ValueError)):
         unpack_foreign(pickle.dumps(value))
