@@ -137,7 +137,11 @@ class Database:
         self.connection.set_authorizer(guard.query)
         _budget(self.connection, STEPS)
         try:
-            rows = _fetch(self.connection.execute(query))
+            cursor = self.connection.execute(query)
+            if cursor.description is None:  # a statement that returns no columns is no query
+                guard.refused = True
+                raise sqlite3.DatabaseError
+            rows = _fetch(cursor)
         except (sqlite3.Error, sqlite3.Warning, ValueError, MemoryError) as error:
             raise _told(error, guard) from None
         finally:

@@ -187,7 +187,7 @@ def _component(entry: Any, at: int, shared: Any, item: Item) -> Component:
         raise ComponentError(f"component {at}: `weight` is a number above 0")
     if not isinstance(required, bool):
         raise ComponentError(f"component {at}: `required` is true or false")
-    extra = entry.get("extra_info") or {}
+    extra = {} if entry.get("extra_info") is None else entry["extra_info"]
     if not isinstance(extra, dict):
         raise ComponentError(f"component {at}: `extra_info` is an object")
     name = entry.get("data_source") or entry.get("handler")

@@ -266,6 +266,8 @@ def _product(tokens: list[tuple[str, str]], glued: bool, sticky: bool) -> Unit |
             if not sticky:
                 below = False
         elif text == "/":
+            if at == len(tokens) or (tokens[at][1] not in "(" and tokens[at][0] != "name"):
+                return None
             below = True
         elif text == "(":
             if depth:
