@@ -2,11 +2,12 @@
 PYTHON ?= python3
 PORT   ?= 8080
 VENV   := .venv
+TRAINERS := .venv-trainers
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev serve demo test lint types accuracy bench lock tables clean
+.PHONY: help setup setup-dev serve demo test test-trainers example-grpo lint types accuracy bench lock tables clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +39,19 @@ demo: setup  ## score a small mixed dump that ships with the repository
 test: setup-dev  ## run the tests (sets up what they need)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
+test-trainers: setup-dev $(TRAINERS)/.done  ## the trainers' own clients against the service (torch and six trainers, CPU; RECORD=1 keeps the wire)
+	REWARD_SERVICE_TRAINERS=1 REWARD_SERVICE_RECORD=$(RECORD) $(TRAINERS)/bin/python -m pytest -q -p no:cacheprovider -o filterwarnings=ignore tests/trainers $(ARGS)
+
+example-grpo: setup $(TRAINERS)/.done  ## train a tiny model with TRL's GRPO on the service's rewards, and plot it
+	$(TRAINERS)/bin/python examples/grpo/train.py $(ARGS)
+
+# Without dependencies: six trainers that want each other's versions excluded live side by side as far as their clients need.
+$(TRAINERS)/.done: requirements/trainers.txt requirements/trainers-legacy.txt
+	$(PYTHON) -m venv $(TRAINERS)
+	$(TRAINERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/trainers.txt
+	$(TRAINERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(TRAINERS)/legacy -r requirements/trainers-legacy.txt
+	@touch $@
+
 lint: setup-dev  ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,6 +61,7 @@ types: setup-dev  ## mypy, strict
 
 accuracy: setup-dev  ## agreement with the labelled sets, per handler
 	$(BIN)/python -m tests.accuracy $(ARGS)
+	@command -v bwrap >/dev/null && $(BIN)/python -m tests.accuracy_code || echo "code sets: not judged, bubblewrap is not installed"
 
 bench: setup-dev  ## CPU per item: gateway, pool, handlers, cache
 	$(BIN)/python -m tests.load $(ARGS)

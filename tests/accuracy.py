@@ -18,18 +18,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from reward_service.registry import Route, load
-from reward_service.types import Item, Profile, Status
+from reward_service.runs import Work
+from reward_service.types import Item, Outcome, Profile, Status
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-NEEDS_MORE = {
-    "code_humaneval": "the sandbox",
-    "code_leetcode": "the sandbox",
-    "cruxeval_o": "the sandbox",
-    "ifeval": "the instruction handler",
-    "ifbench": "the instruction handler",
-    "reasoning_gym": "the gym handler",
-}
+IN_THE_SANDBOX = ("code_humaneval", "code_leetcode", "cruxeval_o")
+"""Sets whose every item needs a sandbox: `python -m tests.accuracy_code` judges them."""
 
 
 class Labelled(NamedTuple):
@@ -111,7 +106,7 @@ def main() -> int:
         name = path.stem
         if arguments.sets and not any(part in name for part in arguments.sets):
             continue
-        if name in NEEDS_MORE and not arguments.sets:
+        if name in IN_THE_SANDBOX:
             continue
         counts: Counter[str] = Counter()
         variants: dict[str, Counter[str]] = defaultdict(Counter)
@@ -134,6 +129,9 @@ def main() -> int:
             start = time.process_time()
             outcome = route.handler.plan(item)
             spent += time.process_time() - start
+            if not isinstance(outcome, Outcome):
+                counts["sandbox" if isinstance(outcome, Work) else "judge"] += 1
+                continue
             counts["n"] += 1
             counts["positive"] += wanted
             if arguments.beside and name.startswith("math_"):
@@ -163,7 +161,15 @@ def main() -> int:
             print(
                 f"{name:24} {counts['n']:6} {counts['accept']:10} {counts['reject']:10} {rate:7.2f} "
                 f"{counts['lenient']:12} {1e6 * spent / counts['n']:8.0f}"
-                + (f"  errors {counts['error']}" if counts["error"] else "")
+                + "".join(
+                    f"  {counts[kind]} {words}"
+                    for kind, words in (
+                        ("error", "errors"),
+                        ("sandbox", "need the sandbox"),
+                        ("judge", "need a judge model"),
+                    )
+                    if counts[kind]
+                )
             )
             if arguments.beside and name.startswith("math_"):
                 print(
