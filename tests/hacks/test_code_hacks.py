@@ -61,7 +61,11 @@ def shared_cases() -> list[Any]:
 async def test_shared(sandbox: Sandbox, case: dict[str, Any]) -> None:
     gold, extra = row_of(case)
     if "numpy" in case["needs"] and case["kind"] == "control":
-        pytest.skip("needs numpy in the sandbox: run on the image")
+        probe = await outcome_of(
+            sandbox, "code__probe", "import numpy\nprint(1)", {"inputs": [""], "outputs": ["1"]}
+        )
+        if not probe.correct:
+            pytest.skip("NOT TESTED: this sandbox has no numpy")
     outcome = await outcome_of(sandbox, "codegen__hacks", case["program"], gold, **extra)
     assert outcome.status is Status.SCORED, outcome
     assert outcome.score == float(case["expected_reward"]), outcome

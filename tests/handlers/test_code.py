@@ -357,6 +357,7 @@ def test_limits_and_language_of_the_row() -> None:
     assert work.program.language == "cpp"
     assert (work.program.limits.cpu_seconds, work.program.limits.memory_bytes) == (2.5, 128 << 20)
     assert asked(ECHO, MANY, time_limit=10_000).program.limits.cpu_seconds == 60
+    assert asked(ECHO, MANY, time_limit=2).program.limits.total_cpu_seconds == 101
     assert decided(ECHO, MANY, language="java").reason is Reason.NO_ANSWER
 
 

@@ -132,13 +132,16 @@ def _no_program(item: Item) -> Outcome:
     return reject(Reason.NO_ANSWER, message="no complete fenced block of the asked language")
 
 
-def _limits(extra: Mapping[str, Any]) -> RunLimits:
+def _limits(extra: Mapping[str, Any], runs: int = 1) -> RunLimits:
+    """What the row's program may use: `time_limit` CPU seconds a test, and half of that on average over all of them."""
     seconds, memory = extra.get("time_limit"), extra.get("memory_limit_mb")
     limits: dict[str, Any] = {}
     if isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0:
         limits["cpu_seconds"] = min(60.0, max(0.5, float(seconds)))
     if isinstance(memory, int | float) and not isinstance(memory, bool) and memory > 0:
         limits["memory_bytes"] = int(min(4096, max(64, memory))) << 20
+    each = limits.get("cpu_seconds", RunLimits().cpu_seconds)
+    limits["total_cpu_seconds"] = min(600.0, max(60.0, each * (runs + 1) / 2))
     return RunLimits(**limits)
 
 
@@ -154,7 +157,9 @@ def _plan_stdio(item: Item, gold: Stdio, chosen: Chosen) -> Work:
         "outputs": list(gold.outputs),
         "order": list(range(len(gold.inputs))),
     }
-    program = Program(chosen.language, chosen.source, Style.STDIO, limits=_limits(item.extra_info))
+    program = Program(
+        chosen.language, chosen.source, Style.STDIO, limits=_limits(item.extra_info, len(gold.inputs))
+    )
     return _first_wave(item, notes, program)
 
 
@@ -183,7 +188,7 @@ def _plan_calls(item: Item, gold: Calls, chosen: Chosen) -> Outcome | Work:
         "order": order,
     }
     program = Program(
-        "python", chosen.source, Style.FUNCTION, _preamble(extra), gold.name, limits=_limits(extra),
+        "python", chosen.source, Style.FUNCTION, _preamble(extra), gold.name, limits=_limits(extra, len(inputs)),
         options=_conveniences(chosen, True),
     )  # fmt: skip
     return _first_wave(item, notes, program)
@@ -230,6 +235,10 @@ def _judge_wave(item: Item, notes: dict[str, Any], results: Sequence[RunResult])
             break
         if reason is Reason.COMPILE_ERROR:
             break
+    for place in notes["order"][notes["at"] : notes["at"] + len(results)]:
+        notes["inputs"][place] = notes["outputs"][place] = (
+            None  # some rows' tests are megabytes, and notes travel
+        )
     notes["at"] += len(results)
     notes["flags"] = flags
     if notes.get("worst"):
@@ -396,12 +405,17 @@ def _plain(program: Program) -> dict[str, Any]:
         "entry_point": program.entry_point,
         "options": dict(program.options),
         "cpu_seconds": limits.cpu_seconds,
+        "total_cpu_seconds": limits.total_cpu_seconds,
         "memory_bytes": limits.memory_bytes,
     }
 
 
 def _program(plain: dict[str, Any]) -> Program:
-    limits = RunLimits(cpu_seconds=plain["cpu_seconds"], memory_bytes=plain["memory_bytes"])
+    limits = RunLimits(
+        cpu_seconds=plain["cpu_seconds"],
+        total_cpu_seconds=plain["total_cpu_seconds"],
+        memory_bytes=plain["memory_bytes"],
+    )
     return Program(
         plain["language"], plain["source"], Style(plain["style"]), plain["preamble"], plain["entry_point"],
         limits=limits, options=plain["options"],
