@@ -1,8 +1,10 @@
-"""SkyRL: `skyrl_gym.envs.registration.register(id="reward_service", entry_point="reward_service.client.trainers.skyrl:RewardServiceEnv")`.
+"""SkyRL: `skyrl_gym.envs.registration.register(id="reward_service", entry_point="reward_service.client.trainers.skyrl:environment")`.
 
 A one-step environment in the text-environment form: `init(prompt)`, then `step(action)` judges the response. The row comes in `extras`
 (`reward_spec.ground_truth`, or `ground_truth`, with `data_source` and `extra_info`). SkyRL has no mask: an unjudged sample gets
-`fallback` and `metadata.valid` 0; an exception would fail the whole batch, so none is raised. Facts: reference/trainers.md §2.9.
+`fallback` and `metadata.valid` 0; an exception would fail the whole batch, so none is raised. `skyrl_gym.make` takes nothing but
+children of its own class: `environment` makes one when it is called, so that importing this imports no trainer. Facts:
+reference/trainers.md §2.9.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ class RewardServiceEnv:
     """One question, one answer, one reward."""
 
     def __init__(self, env_config: Any = None, extras: Mapping[str, Any] | None = None, **_: Any) -> None:
+        super().__init__()
         config: Mapping[str, Any] = env_config if isinstance(env_config, Mapping) else {}
         self._url = config.get("url")
         self._fallback = float(config.get("fallback", 0.0))
@@ -55,3 +58,10 @@ class RewardServiceEnv:
 
     def close(self) -> None:
         """Nothing to close."""
+
+
+def environment(env_config: Any = None, extras: Mapping[str, Any] | None = None, **more: Any) -> Any:
+    """What SkyRL's registry calls: a `RewardServiceEnv` that is a `BaseTextEnv` of skyrl_gym's too."""
+    from skyrl_gym.envs.base_text_env import BaseTextEnv  # type: ignore[import-not-found]
+
+    return type("RewardServiceTextEnv", (RewardServiceEnv, BaseTextEnv), {})(env_config, extras, **more)
