@@ -14,12 +14,13 @@ import base64
 import binascii
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 MAX_SCRIPT = 4 << 20
-MAX_DATABASE = 16 << 20
+MAX_DATABASE = 8 << 20
 MAX_QUERY = 20_000
 MAX_ROWS = 20_000
 MAX_BYTES = 8 << 20
@@ -123,11 +124,15 @@ _LIMITS = (
 
 @dataclass(slots=True)
 class Database:
-    """One database in memory, open for queries only. names: of its tables and views. results: of trusted queries."""
+    """One database in memory, open for queries only. names: of its tables and views. results: of trusted queries.
+
+    halves: copies without every second row, made when first asked for.
+    """
 
     connection: sqlite3.Connection
     names: frozenset[str]
     results: dict[str, Result] = field(default_factory=dict)
+    _halves: list[Database] | None = None
 
     def run(self, query: str) -> Result:
         """The rows of one SELECT. Forbidden, TooDear, TooMuch or Wrong."""
@@ -147,6 +152,14 @@ class Database:
         finally:
             self.connection.set_progress_handler(None, 0)
         return Result(rows, self.names & guard.tables)
+
+    def halves(self) -> list[Database]:
+        """The database with the odd rows of every table only, and with the even ones; [] if that can't be made."""
+        if self._halves is None:
+            self._halves = []
+            with suppress(sqlite3.Error, DatabaseError, MemoryError):
+                self._halves = [_half(self, rest) for rest in (0, 1)]
+        return self._halves
 
     def __del__(self) -> None:
         self.connection.close()
@@ -233,15 +246,40 @@ def _budget(connection: sqlite3.Connection, steps: int) -> None:
     connection.set_progress_handler(tick, _TICK)
 
 
-@lru_cache(maxsize=4)
-def open_database(kind: str, text: str) -> Database:
-    """The database that a script (`script`) or base64 bytes (`bytes`) describe; the last few are kept. DatabaseError."""
+def _connection() -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=0)
     connection.text_factory = _decoded
     for pragma in ("temp_store=2", "trusted_schema=OFF", "cell_size_check=ON", f"hard_heap_limit={_HEAP}"):
         connection.execute(f"PRAGMA {pragma}")
     for limit, value in _LIMITS:
         connection.setlimit(limit, value)
+    return connection
+
+
+def _half(whole: Database, rest: int) -> Database:
+    whole.connection.set_authorizer(None)
+    data = whole.connection.serialize()
+    connection = _connection()
+    connection.deserialize(data)
+    connection.set_authorizer(_Guard().build)
+    _budget(connection, BUILD_STEPS)
+    tables = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    )
+    for (name,) in tables.fetchall():
+        quoted = '"' + name.replace('"', '""') + '"'
+        with suppress(sqlite3.OperationalError):  # a table without rowid stays whole
+            connection.execute(f"DELETE FROM {quoted} WHERE rowid % 2 = {rest}")  # noqa: S608 - the name is the row's own, quoted
+    connection.set_progress_handler(None, 0)
+    connection.set_authorizer(None)
+    connection.execute("PRAGMA query_only=ON")
+    return Database(connection, whole.names)
+
+
+@lru_cache(maxsize=4)
+def open_database(kind: str, text: str) -> Database:
+    """The database that a script (`script`) or base64 bytes (`bytes`) describe; the last few are kept. DatabaseError."""
+    connection = _connection()
     build: Callable[[sqlite3.Connection, str], None] = _from_bytes if kind == "bytes" else _from_script
     try:
         build(connection, text)

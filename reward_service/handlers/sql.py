@@ -7,8 +7,9 @@ What is decided here
 - Rows are compared as a multiset, and in their order if the gold query has an ORDER BY of its own at the top (or the
   row says `ordered`). Columns keep their order, their names don't count. Numbers are compared by value to 10 digits,
   text letter for letter. With rows that tie in the gold's ORDER BY, the gold's order is asked for.
-- A gold query that returns nothing on every database can't tell answers apart, and is malformed. An answer that reads no
-  table, where the gold does, is a guess written as a query: it is not equal, and flagged.
+- A gold query that returns nothing on every database can't tell answers apart, and is malformed.
+- An answer has to follow the data: one that reads no table where the gold does, or returns the same on half of the rows where
+  the gold's result changes, is a guess written as a query (`SELECT 4 FROM t LIMIT 1`). It is not equal, and flagged.
 - The answer is the last `sql` block, else the last `<answer>`, `<solution>` or `<sql>`, else a final part that is a query.
 The guru profile is BIRD's own rule: `set(rows) == set(gold rows)`, without order and number of rows.
 
@@ -24,7 +25,7 @@ from typing import Any, NamedTuple
 
 from reward_service.handlers import _sqlite
 from reward_service.handlers._literal import LiteralError, parse_json
-from reward_service.handlers._sqlite import MAX_QUERY, Database, DatabaseError, Row
+from reward_service.handlers._sqlite import MAX_QUERY, Database, DatabaseError, Result, Row
 from reward_service.handlers._text import fences, final_part, tags
 from reward_service.registry import Source, handler
 from reward_service.types import (
@@ -120,13 +121,13 @@ def plan(item: Item) -> Outcome:
             return reject(reason, query, trace=trace, message=str(error))
         if not same(expected.rows, result.rows, gold.ordered):
             return reject(Reason.NOT_EQUAL, query, trace=trace, rows=len(result.rows))
-        if expected.tables and not result.tables:
+        if not follows(database, gold.query, query, expected, result):
             return reject(
                 Reason.NOT_EQUAL,
                 query,
                 flags=("constant_answer",),
                 trace=trace,
-                message="the query reads no table",
+                message="the result doesn't depend on the data",
             )
     return accept(query, trace=trace)
 
@@ -221,6 +222,23 @@ def _inside(text: str) -> str | None:
 
 
 # ---------------------------------------------------------------- comparison
+
+
+def follows(database: Database, gold: str, query: str, expected: Result, result: Result) -> bool:
+    """Does the answer read the data, and change where the gold's result changes with it? See the module's docstring."""
+    if not expected.tables:
+        return True
+    if not result.tables:
+        return False
+    for half in database.halves():
+        try:
+            if same_rows(half.trusted(gold).rows, expected.rows, ordered=False):
+                continue
+            if same_rows(half.run(query).rows, result.rows, ordered=False):
+                return False
+        except (_sqlite.Forbidden, _sqlite.TooDear, _sqlite.TooMuch, _sqlite.Wrong):
+            continue
+    return True
 
 
 def same_rows(gold: list[Row], answer: list[Row], ordered: bool) -> bool:
