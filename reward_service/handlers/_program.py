@@ -230,7 +230,9 @@ def undefined(tree: ast.Module) -> set[str]:
                 if alias.name == "*":
                     return set()
                 bound.add((alias.asname or alias.name).partition(".")[0])
-        elif (isinstance(node, ast.ExceptHandler) and node.name) or (isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name):
+        elif (isinstance(node, ast.ExceptHandler) and node.name) or (
+            isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name
+        ):
             bound.add(node.name)
         elif isinstance(node, ast.MatchMapping) and node.rest:
             bound.add(node.rest)

@@ -115,17 +115,26 @@ def _choose(item: Item, language: str | None, names: tuple[str, ...]) -> Chosen 
     return extract(item.response, language, names)
 
 
-_PUBLISHED_BLOCK = re.compile(r"```(\w+)\n(.*?)\n```", re.DOTALL)
+_PUBLISHED_OPENING = re.compile(r"```(\w+)\n")
 
 
 def _published(response: str, language: str | None) -> Chosen | None:
     """Reasoning360's rule: all blocks with a language after the first `</think>`, joined."""
     _, closed, rest = response.partition("</think>")
-    found = _PUBLISHED_BLOCK.findall((rest if closed else response)[-(1 << 18) :])
-    if not found:
+    text = (rest if closed else response)[-(1 << 18) :]
+    tags: list[str] = []
+    bodies: list[str] = []
+    at = 0
+    while opening := _PUBLISHED_OPENING.search(text, at):
+        end = text.find("\n```", opening.end())
+        if end < 0:
+            break
+        tags.append(opening.group(1))
+        bodies.append(text[opening.end() : end])
+        at = end + 4
+    if not bodies:
         return None
-    known = language or canonical(found[-1][0]) or "python"
-    return Chosen("\n".join(body for _, body in found), known, True)
+    return Chosen("\n".join(bodies), language or canonical(tags[-1]) or "python", True)
 
 
 def _no_program(item: Item) -> Outcome:
