@@ -7,7 +7,6 @@ run code, 1 nothing can; then it says what to install.
 from __future__ import annotations
 
 import os
-import shutil
 from typing import Annotated, Any
 
 import typer
@@ -61,13 +60,15 @@ def status(
     host: Annotated[str, typer.Option(help="The engine.", show_default="DOCKER_HOST")] = "",
 ) -> None:
     """Engine, runtimes, images, bubblewrap: what is there and what is missing."""
+    from reward_service.adapters import bubblewrap
+
     lines, usable = engine_status(host)
-    bubblewrap = shutil.which("bwrap")
-    lines.append(("bubblewrap", bubblewrap or "not installed"))
+    lacking = bubblewrap.missing()
+    lines.append(("bubblewrap", lacking or "ready"))
     width = max(len(name) for name, _ in lines)
     for name, text in lines:
         typer.echo(f"{name:{width}}  {text}")
-    if not usable and not bubblewrap:
+    if not usable and lacking:
         typer.echo(_INSTALL, err=True)
         raise typer.Exit(1)
 

@@ -99,6 +99,7 @@ class _Engine:
         self._wake = asyncio.Event()
         self._threads = ThreadPoolExecutor(6, thread_name_prefix="docker")
         self._taken: set[int] = set()
+        """Users of containers that aren't ours."""
 
     async def call(self, function: Callable[..., _T], *arguments: Any) -> _T:
         """A blocking call of the SDK, in a thread."""
@@ -175,8 +176,7 @@ class _Engine:
                     raise result
 
     async def _make(self, kind: Kind) -> None:
-        uid = free_uid(self._taken)
-        self._taken.add(uid)
+        uid = free_uid(self._taken | {place.uid for place in self.places.values()})
         place = _Place(self, kind, f"reward-service-{secrets.token_hex(8)}", uid)
         self.places[place.name] = place
         try:
@@ -257,7 +257,6 @@ class _Engine:
 
     def _forget(self, place: _Place) -> None:
         self.places.pop(place.name, None)
-        self._taken.discard(place.uid)
         with suppress(ValueError):
             self.idle[place.kind].remove(place)
         self.wake()
@@ -315,6 +314,7 @@ class _Engine:
         """Remove containers that nobody owns any more: ours that we don't know, others' that are orphans."""
         found = await self.call(self.api.containers, OWNER)
         now = time.time()
+        self._taken.clear()
         for entry in found:
             labels = dict(entry.get("Labels") or {})
             names = {str(name).lstrip("/") for name in entry.get("Names") or []}

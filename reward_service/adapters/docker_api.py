@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,25 +80,30 @@ class EngineApi:
         self.host = host or hosts()[0]
         self._seconds = seconds
         self._client: Any = None
+        self._connecting = threading.Lock()
 
     @property
     def client(self) -> Any:
         """The SDK's low-level client."""
         _probe(self.host)
-        if self._client is None:
-            try:
-                import docker  # type: ignore[import-untyped]
-            except ImportError as error:
-                raise EngineError(
-                    "the `docker` extra is not installed: pip install reward-service[docker]"
-                ) from error
-            with _engine_errors(self.host):
-                settings = docker.utils.kwargs_from_env()
-                settings["base_url"] = self.host
-                # The environment of the service says nothing about proxies or users of this engine.
-                self._client = docker.APIClient(version="auto", timeout=self._seconds, **settings)
-                self._client.trust_env = False
-        return self._client
+        with self._connecting:
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
+
+    def _connect(self) -> Any:
+        try:
+            import docker  # type: ignore[import-untyped]
+        except ImportError as error:
+            raise EngineError(
+                "the `docker` extra is not installed: pip install reward-service[docker]"
+            ) from error
+        with _engine_errors(self.host):
+            settings = docker.utils.kwargs_from_env()
+            settings["base_url"] = self.host
+            client = docker.APIClient(version="auto", timeout=self._seconds, **settings)
+        client.trust_env = False  # the environment says nothing about proxies or users of this engine
+        return client
 
     def close(self) -> None:
         """Let go of the connections."""

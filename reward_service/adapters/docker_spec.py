@@ -31,7 +31,8 @@ EXPIRES = "reward-service.expires"
 UID = "reward-service.uid"
 _FIRST_UID, _LAST_UID = 20_000, 60_000
 """Within the 65,536 users that a rootless engine or one with `userns-remap` has."""
-_GRACE_SECONDS = 600
+_GRACE_SECONDS = 7200
+"""More than any lease lasts: then a container that another machine's runner made is nobody's."""
 _SCRATCH = "/tmp"  # noqa: S108 - the container's own
 _OTHER_SCRATCH = "/var/tmp"  # noqa: S108 - likewise
 _SHARED = "/dev/shm"  # noqa: S108 - likewise
@@ -160,11 +161,11 @@ def owner() -> str:
 
 
 def is_orphan(labels: dict[str, str], now: float) -> bool:
-    """Has a container outlived its owner, or the time that any owner may keep it?"""
+    """Has a container outlived its owner? Of another machine's that can't be known: there its time decides."""
     machine, _, process = labels.get(OWNER, "").rpartition("/")
     machine, _, pid = machine.rpartition("/")
-    if machine == _machine() and pid.isdigit() and _started(int(pid)) != process:
-        return True
+    if machine == _machine() and pid.isdigit():
+        return _started(int(pid)) != process
     expires = labels.get(EXPIRES, "")
     return expires.isdigit() and int(expires) < now
 

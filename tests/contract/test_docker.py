@@ -175,7 +175,7 @@ def test_a_request_can_loosen_nothing() -> None:
     ("labels", "orphan"),
     [
         ({OWNER: owner(), EXPIRES: "9999999999"}, False),
-        ({OWNER: owner(), EXPIRES: "1"}, True),
+        ({OWNER: owner(), EXPIRES: "1"}, False),
         (
             {OWNER: f"{owner().rsplit('/', 2)[0]}/1/0", EXPIRES: "9999999999"},
             True,
