@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import enum
 import importlib
 import importlib.util
 import inspect
@@ -200,9 +201,8 @@ class Space:
     def encoder(self, identify: bool) -> values.Encoder:
         """An encoder that keeps what isn't plain data here, under a number."""
         places = {id(item): place for place, item in enumerate(self._sent)} if identify else {}
-        return values.Encoder(
-            self._by_value, self._keep, lambda item: places.get(id(item)) if places else None
-        )
+        made = TesterEncoder if self.callback else values.Encoder
+        return made(self._by_value, self._keep, lambda item: places.get(id(item)) if places else None)
 
     def _by_value(self, kind: type) -> str | None:
         name = kind.__name__
@@ -244,6 +244,18 @@ class Space:
     def target(self, target: dict[str, Any]) -> Any:
         """What a request is about."""
         return self._kept[target["h"]] if "h" in target else self.named(target["p"])
+
+
+class TesterEncoder(values.Encoder):
+    """Values for a tester: named tuples keep their names, and members of an Enum that isn't plain data have one."""
+
+    def _other(self, value: Any, kind: type, depth: int) -> Any:
+        fields = getattr(kind, "_fields", None)
+        if isinstance(value, tuple) and type(fields) is tuple and kind.__bases__ == (tuple,):
+            return {"nt": [kind.__name__, list(fields), self._items(list(value), depth)]}
+        if isinstance(value, enum.Enum) and not isinstance(value, (int, str)):
+            return {"en": [kind.__name__, value.name, self._encode(value.value, depth + 1)]}
+        return super()._other(value, kind, depth)
 
 
 class ProgramDecoder(values.Decoder):
@@ -309,6 +321,8 @@ class ProgramDecoder(values.Decoder):
             return getattr(importlib.import_module(module), name)
         if tag == "p":
             return self._space.named(payload)
+        if tag == "en":
+            return getattr(self._space.names[payload[0]], payload[1])
         if tag == "it":
             return iter([self.decode(item) for item in payload])
         if tag == "io":
@@ -341,6 +355,13 @@ def raised(error: BaseException) -> dict[str, Any]:
     try:
         if all(type(arg) in (str, int, float, bool, type(None)) for arg in error.args):
             reply["a"] = values.encode(list(error.args))
+        own = {
+            name: item
+            for name, item in vars(error).items()
+            if type(item) in (str, int, float, bool, list, dict)
+        }
+        if own and len(own) <= 20:
+            reply["d"] = {name: values.encode(item) for name, item in own.items()}
     except BaseException:
         pass
     return reply

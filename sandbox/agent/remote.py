@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 import values
 from frames import Broken, Channel
-from returned import TestDecoder, mirror
+from returned import Member, TestDecoder, mirror
 
 NEUTRAL = frozenset(
     (
@@ -217,6 +217,8 @@ class Link:
         if type(value) is Handle:
             target = target_of(value)
             return {"h": [target["h"], ""]} if "h" in target else {"p": target["p"]}
+        if type(value) is Member:
+            return {"en": [value.owner, value.name]}
         module = getattr(value, "__module__", None)
         name = getattr(value, "__name__", None)
         if isinstance(value, (type, types.BuiltinFunctionType)) and module in (
@@ -275,6 +277,8 @@ class Link:
                     kind = None
             if name in NEUTRAL:
                 break
+            if kind is not None and name in self.exceptions:
+                return self._custom(kind, text, reply)
             if kind is not None and kind is not Exception:
                 try:
                     args = values.Decoder().decode(reply.get("a", [text]))
@@ -285,13 +289,29 @@ class Link:
             return Exception(text)
         return CandidateError(f"{names[0] if names else 'Exception'}: {text}"[:2_000])
 
+    def _custom(self, kind: type[BaseException], text: str, reply: dict[str, Any]) -> BaseException:
+        """An exception of a class that the tests know, with its text, arguments and plain attributes."""
+        error = kind.__new__(kind)
+        decoder = values.Decoder()
+        try:
+            args = decoder.decode(reply.get("a", [text]))
+            error.args = tuple(args) if type(args) is list else (text,)
+            own = reply.get("d")
+            for name, value in own.items() if type(own) is dict else ():
+                if name.isidentifier() and not name.startswith("_") and not hasattr(kind, name):
+                    setattr(error, name, decoder.decode(value))
+        except values.ValueRefused:
+            pass
+        error.said__ = text  # type: ignore[attr-defined]
+        return error
+
     def exception_class(self, name: str, base: str) -> type[BaseException]:
         """A class here for an exception class of the program's that the tests know by name."""
         if name not in self.exceptions:
             known: Any = getattr(builtins, base, None)
             if base in NEUTRAL or not (isinstance(known, type) and issubclass(known, Exception)):
                 known = CandidateError
-            self.exceptions[name] = type(name, (known,), {"__module__": "solution"})
+            self.exceptions[name] = type(name, (known,), {"__module__": "solution", "__str__": _said})
         return self.exceptions[name]
 
     def handle(self, number: int) -> Handle:
@@ -364,6 +384,10 @@ class Link:
                 mirror(old, decoder.decode(new_kwargs[name]))
 
 
+def _said(error: Any) -> str:
+    return str(getattr(error, "said__", ""))
+
+
 async def finished(value: Any) -> Any:
     """A coroutine for tests that await what the program has already done."""
     return value
@@ -412,7 +436,13 @@ class Handle:
             if name in ("__name__", "__qualname__"):
                 return target_of(self).get("p", "object")
             return object.__getattribute__(self, name)
-        return _link(self).operate("get", target_of(self), name)
+        target = target_of(self)
+        found = _link(self).operate("get", target, name)
+        if type(found) is Member and target.get("p") == found.owner:
+            if name != found.name:
+                _link(self).refuse("a member under another name")
+            found.asked = True
+        return found
 
     def __setattr__(self, name: str, value: Any) -> None:
         _link(self).operate("set", target_of(self), name, value)

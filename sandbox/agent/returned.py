@@ -7,6 +7,7 @@ tests' own object again.
 
 from __future__ import annotations
 
+import collections
 from typing import TYPE_CHECKING, Any
 
 import values
@@ -48,6 +49,36 @@ def mirror(old: Any, new: Any) -> None:
 
 
 _CONTAINERS = frozenset((list, dict, set, bytearray))
+
+
+class Member:
+    """A member of an Enum that the program defines: equal to another by class and name.
+
+    asked: the tests got it by its name (`Color.RED`), so the program had no say in which one it is. Two that the
+    program chose can't be compared: it could have one member for all.
+    """
+
+    __slots__ = ("_link", "asked", "name", "owner", "value")
+
+    def __init__(self, link: Link, owner: str, name: str, value: Any) -> None:
+        self._link = link
+        self.owner = owner
+        self.name = name
+        self.value = value
+        self.asked = False
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not Member:
+            return NotImplemented
+        if not (self.asked or other.asked):
+            self._link.refuse("the equality")
+        return (self.owner, self.name) == (other.owner, other.name)
+
+    def __hash__(self) -> int:
+        return hash((self.owner, self.name))
+
+    def __repr__(self) -> str:
+        return f"{self.owner}.{self.name}"
 
 
 class TestDecoder(values.Decoder):
@@ -124,9 +155,23 @@ class TestDecoder(values.Decoder):
         return self._link.handle(number)
 
     def extension(self, tag: str, payload: Any) -> Any:
-        """A function of the test's own that comes back."""
+        """A function of the test's own that comes back, a named tuple, a member of an Enum."""
         if tag == "cb":
             return self._link.callback(payload)
+        if tag == "nt":
+            name, fields, items = payload
+            items = self._list(items, 1)
+            if (
+                not all(type(field) is str and field.isidentifier() for field in [name, *fields])
+                or len(fields) > 100
+            ):
+                raise values.ValueRefused("a malformed named tuple")
+            return collections.namedtuple(name, fields)(*items)
+        if tag == "en":
+            owner, name, value = payload
+            if type(owner) is not str or type(name) is not str:
+                raise values.ValueRefused("a malformed member")
+            return Member(self._link, owner, name, self._decode(value, 1))
         return super().extension(tag, payload)
 
 

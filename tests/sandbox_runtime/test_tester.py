@@ -234,6 +234,22 @@ PASSES = {
         "    with pytest.raises(ValueError):\n        Stack().pop()\n    with pytest.raises(Empty):\n        Stack().pop()",
         "Stack", framework="pytest",
     ),
+    "named tuple": Case(
+        "from collections import namedtuple\nfrom typing import NamedTuple\nP = namedtuple('P', 'x y')\nclass Q(NamedTuple):\n    a: int\n"
+        "def f(): return [P(1, 2), Q(3)]",
+        "p, q = f()\nassert p.x == 1 and p == (1, 2) and q.a == 3 and q._asdict() == {'a': 3}",
+    ),
+    "members of an Enum": Case(
+        "from enum import Enum\nclass Color(Enum):\n    RED = 'r'\n    BLUE = (1, 2)\ndef f(x): return Color.RED if x else Color.BLUE\n"
+        "def g(c): return c.name",
+        "from solution import Color, f, g\nassert f(1) == Color.RED and f(0) == Color.BLUE != f(1) and f(0).value == (1, 2)\n"
+        "assert g(Color.BLUE) == 'BLUE' and f(1) in [Color.RED] and f(1) is not None and {Color.RED: 1}[f(1)] == 1", "f,g,Color",
+    ),
+    "a custom error with attributes": Case(
+        "class Bad(Exception):\n    def __init__(self, code, why):\n        super().__init__(why)\n        self.code = code\n"
+        "    def __str__(self): return f'{self.code}: {self.args[0]}'\ndef f(): raise Bad(7, 'no')",
+        "from solution import Bad, f\ntry:\n    f()\nexcept Bad as error:\n    assert (error.code, str(error), error.args) == (7, '7: no', ('no',))\nelse:\n    assert False",
+    ),
     "a dataclass": Case(
         "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\ndef f(x): return P(x)", "assert f(3).x == 3", "f,P"
     ),
@@ -308,6 +324,21 @@ FAILS = {
         Case("class math:\n    @staticmethod\n    def isclose(*a): return True\ndef f(x): return 5",
              "import math\nimport solution\nfrom solution import *\nassert math.isclose(solution.f(1), 1)"),
         "tests_failed", "",
+    ),
+    "one member for all": (
+        Case("from enum import Enum\nclass E(Enum):\n    A = 1\nclass Color:\n    def __getattr__(s, n): return E.A\n    RED = BLUE = E.A\ndef f(x): return E.A",
+             "from solution import Color, f\nassert f(1) == Color.RED\nassert f(2) == Color.BLUE", "f,Color"),
+        "tests_failed", "unverifiable_eq",
+    ),
+    "members under other names": (
+        Case("from enum import Enum\nclass Color(Enum):\n    RED = 1\n    BLUE = 1\ndef f(x): return Color.RED",
+             "from solution import Color, f\nassert f(1) == Color.RED\nassert f(2) == Color.BLUE", "f,Color"),
+        "tests_failed", "unverifiable_eq",
+    ),
+    "members that the program chose": (
+        Case("from enum import Enum\nclass Color(Enum):\n    RED = 1\n    @classmethod\n    def _missing_(c, v): return c.RED\ndef f(x): return Color.RED",
+             "from solution import Color, f\nassert f(2) == Color(2)", "f,Color"),
+        "tests_failed", "unverifiable_eq",
     ),
     "lacks the function": (Case("def g(x): return x", TESTED + "check(f)"), "compile_error", ""),
     "does not compile": (Case("def f(x) return x", TESTED + "check(f)"), "compile_error", ""),
