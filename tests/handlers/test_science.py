@@ -55,6 +55,7 @@ EQUAL: list[tuple[str, Any] | tuple[str, Any, str]] = [
     ("5\\sqrt{3}", "8.66"), ("8.66", "5\\sqrt{3}"), ("0.693", "\\ln(2)"), ("10^{-3}", "0.001"), ("2.0 x 10-3", "0.002"), ("５.５", "5.5"),
     # digits: decimals round to one another
     ("12.35", "12.3456"), ("12.3456", "12.35"), ("71.4\\text{ m}", "71 m"), ("8645.1", "8,645.09"),
+    ("\\frac{84}{2}", "42"), ("½", "0.5"), ("\u202e5", "5"), ("5^{}", "5"), ("\\{2, -2\\}", "\\{-2, 2\\}"), ("5\\%", "5"),
     # units
     ("12.3", "12.3 m/s"), ("44.28\\ \\text{km/h}", "12.3 m/s"), ("12.3\\ \\mathrm{m}\\,\\mathrm{s}^{-1}", "12.3 m/s"), ("12.3 ms^{-1}", "12.3 m/s"),
     ("12.3 meters per second", "12.3 m/s"), ("12.3 m/s downward", "12.3 m/s"), ("0.25\\ \\mu\\mathrm{F}", "250 nF"), ("2.5\\,\\mathrm{k}\\Omega", "2500 ohms"),
@@ -76,7 +77,7 @@ EQUAL: list[tuple[str, Any] | tuple[str, Any, str]] = [
     ("H_2SO_4", "H2SO4"), ("\\mathrm{SO_4^{2-}}", "SO42-"), ("SO₄²⁻", "SO_4^{2-}"), ("NaCl(aq)", "NaCl"), ("CuSO_4 \\cdot 5H_2O", "CuSO4·5H2O"), ("Fe^{3+}", "Fe3+"),
     ("2 H_2 + O_2 \\rightarrow 2 H_2O", "2H2 + O2 -> 2H2O"), ("H_2 + \\frac{1}{2} O_2 \\to H_2O", "2H2 + O2 -> 2H2O"), ("O2+2H2=2H2O", "2H2+O2→2H2O"),
     ("Zn -> Zn2+ + 2e-", "Zn \\rightarrow Zn^{2+} + 2e^-"), ("^{14}_{6}\\mathrm{C}", "carbon-14"), ("C-14", "^{14}C"), ("He", "helium"), ("carbon", "C"),
-    ("1s²2s²2p⁶", "1s^2 2s^2 2p^6"),
+    ("1s²2s²2p⁶", "1s^2 2s^2 2p^6"), ("[Ne] 3s^{2} 3p^{3}", "[Ne]3s²3p³"),
     # expressions
     ("\\frac12 m v^2", "\\frac{mv^2}{2}"), ("v=\\sqrt{2gh}", "\\sqrt{2gh}"), ("nRT = PV", "PV = nRT"), ("\\exp(-t/\\tau)", "e^{-t/\\tau}"), ("infinity", "\\infty"),
     ("\\begin{bmatrix}1&2\\\\3&4\\end{bmatrix}", "\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}"),
@@ -102,11 +103,11 @@ NOT_EQUAL: list[tuple[str, Any] | tuple[str, Any, str]] = [
     ("x > 42", "42"), ("x \\neq 42", "42"), ("42 \\pm 1", "42"), ("42!", "42"), ("42i", "42"), ("42x", "42"), ("42^2", "42"), ("40+2", "42"), ("43", "42"), ("-42", "42"),
     ("42.4", "42"), ("420", "42"), ("0.25 = 26\\%", "0.25"), ("5.0\\text{ m} (50 cm)", "5.0 m"), ("at least 42", "42"), ("42 or so", "42"), ("42 million", "42"),
     ("between 41 and 43", "42"), ("8.67", "5\\sqrt{3}"), ("0.33", "1/3"), ("0.42", "0.41837"), ("12.4", "12.3456"), ("72 m", "71 m"), ("2018", "2019"), ("2019.4", "2019"),
-    ("12.3 km/h", "12.3 m/s"), ("12.3 m", "12.3 m/s"), ("12.3 Mm", "12.3 mm"), ("5 rad/s", "5 Hz"), ("10 K", "10 °C"), ("25 °F", "25 °C"), ("5\\%", "5"), ("1250\\%", "12.5%"),
+    ("12.3 km/h", "12.3 m/s"), ("12.3 m", "12.3 m/s"), ("12.3 Mm", "12.3 mm"), ("5 rad/s", "5 Hz"), ("10 K", "10 °C"), ("25 °F", "25 °C"), ("5\\%", "5", "How many of them are left?"), ("5000\\%", "50"), ("4/6", "2/3"), ("1=1", "1"), ("2 5", "25"), ("x^2y", "x^{2y}"), ("5 and 6 m", "5 m"), ("(lambda: 42)()", "42"), ("1250\\%", "12.5%"),
     ("5 km", "5", "How far is it, in m?"), ("€8,645.09", "$8,645.09"), ("none of the above", "5 m"), ("large", "5 m"),
     ("Co", "CO"), ("H2O2", "H2O"), ("Fe2+", "Fe3+"), ("SO_3^{2-}", "SO_4^{2-}"), ("NaCl(s)", "NaCl(aq)"), ("NaCl", "NaCl(aq)", "Give the formula with its state."),
     ("H_2 + O_2 \\to H_2O", "2H2 + O2 -> 2H2O"), ("2H_2O \\to 2H_2 + O_2", "2H2 + O2 -> 2H2O"), ("H2 + 1/2 O2 -> H2O", "2H2 + O2 -> 2H2O", "Balance with the smallest whole numbers."),
-    ("4H2 + O2 -> 4H2O", "2H2 + O2 -> 2H2O"), ("^{13}C", "carbon-14"), ("^{14}_7C", "carbon-14"), ("N-14", "^{14}C"),
+    ("4H2 + O2 -> 4H2O", "2H2 + O2 -> 2H2O"), ("^{13}C", "carbon-14"), ("^{14}_7C", "carbon-14"), ("N-14", "^{14}C"), ("1s^2 2s^2 2p^5", "1s^2 2s^2 2p^6"),
     ("\\frac12 m v", "\\frac{mv^2}{2}"), ("mv^2", "\\frac{mv^2}{2}"), ("0.5", "\\frac{mv^2}{2}"),
     ("No", "Yes"), ("yes or no", "Yes"), ("unknown", "No"), ("another", "No"), ("maybe", "Yes"), ("Yes, but no", "Yes"), ("true and false", "True"), ("not true", "True"),
     ("C", "(b)"), ("(a) (b) (c)", "(b)"), ("not b", "(b)"), ("B", "A"), ("B) 5 m", "A"),
@@ -134,6 +135,7 @@ ASKS: list[tuple[str, Any, str, str]] = [
     ("5 km", "5", "How far is it?", "unit_not_asked_for"),
     ("15", "15g", "", "unit_or_variable"),
     ("carbon dioxide gas", "(b)", "", "option_by_its_text"),
+    ("CB", "BC", "", "letters_or_elements"),
     ("it takes 42 days to finish", "42", "", "number_in_prose"),
     ("3.5", "3.5 \\pm 0.2", "", "uncertainty"),
 ]

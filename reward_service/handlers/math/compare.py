@@ -150,6 +150,8 @@ def _pairwise(gold: tuple[Node, ...], answer: tuple[Node, ...], options: Options
 def _regions(gold: Node, answer: Node, options: Options) -> tuple[Answer, str] | None:
     """Sets of reals, if one side can be nothing else and both can be that."""
     sure, claimed = certainly_region(gold), certainly_region(answer)
+    if _listed_order(gold, answer):
+        return _pairwise(gold.args, answer.args, options), "order"
     if gold.op == answer.op == "rel" and len(symbols(gold)) > 1 and _same_order(gold, answer, options):
         return True, "order"
     if not sure and not claimed:
@@ -175,6 +177,17 @@ def _regions(gold: Node, answer: Node, options: Options) -> tuple[Answer, str] |
     if sure and one is None:
         return None
     return False, "type"
+
+
+def _listed_order(gold: Node, answer: Node) -> bool:
+    """Is the answer a list where the ground truth orders letters? `a<b<c` is then listed as it stands: a, b, c."""
+    return (
+        answer.op == "list"
+        and answer.data == ","
+        and gold.op == "rel"
+        and len(symbols(gold)) > 2
+        and ascending(gold) is not None
+    )
 
 
 # Equations, definitions, chains
@@ -245,7 +258,8 @@ def _defined_gold(gold: Node, named: Definition, answer: Node, options: Options)
         if len(gold.args) == len(answer.args) == 2:
             return same_equation(gold, answer), "equation"
         return None, "equation"
-    rename = _one_renaming(named.values[-1], answer)
+    family = bare(named.name).op in ("seq", "list")
+    rename = _one_renaming(named.values[-1], answer, family=family)
     result = _members(named.values, (answer,), rename, options)
     if result is not True and len(gold.args) == 2 and solves(gold, answer):
         return True, "solved"
@@ -431,10 +445,11 @@ def _scalars(gold: Node, answer: Node, options: Options) -> Answer:
     return result
 
 
-def _one_renaming(gold: Node, answer: Node) -> dict[str, Node]:
+def _one_renaming(gold: Node, answer: Node, *, family: bool = False) -> dict[str, Node]:
     """The one free letter that differs, where it can only be a parameter.
 
-    That is: the whole number beside `\\pi` (`k\\pi` and `n\\pi`), or the same letter in the other case.
+    That is: the whole number beside `\\pi` (`k\\pi` and `n\\pi`), the same letter in the other case, or the one parameter of a
+    family of solutions: `(x,y)=(2t,5-t)`.
     """
     one, other = symbols(gold), symbols(answer)
     left, right = one - other, other - one
@@ -442,6 +457,8 @@ def _one_renaming(gold: Node, answer: Node) -> dict[str, Node]:
         return {}
     (mine,), (theirs,) = left, right
     if mine.lower() == theirs.lower():
+        return {theirs: Node("sym", (), mine)}
+    if family and theirs in _PARAMETERS:
         return {theirs: Node("sym", (), mine)}
     periodic = any(part.op == "const" and part.data == "pi" for part in walk(gold))
     if periodic and mine in _PARAMETERS and theirs in _PARAMETERS:

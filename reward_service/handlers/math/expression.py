@@ -155,6 +155,14 @@ class _Parser(Arithmetic):
                     raise ParseError("remark")
                 self.at += 2
                 return Node("label", (self.chain(),), token.text.lower())
+            if (
+                self.peek(1).kind in ("num", "sym")
+                and self.word(2) == ":"
+                and not units.speaks_of_answer(token.text)
+            ):
+                label = f"{token.text.lower()} {self.peek(1).text}"  # "Case 1: 5"
+                self.at += 3
+                return Node("label", (self.chain(),), label)
             lead = token.text.lower()
             if lead in (
                 "only",

@@ -34,12 +34,12 @@ _CHARACTERS: dict[str, str | None] = {
     "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "δ": r"\delta ", "ε": r"\epsilon ", "θ": r"\theta ",
     "λ": r"\lambda ", "μ": r"\mu ", "µ": r"\mu ", "ν": r"\nu ", "ξ": r"\xi ", "ρ": r"\rho ", "σ": r"\sigma ",
     "τ": r"\tau ", "φ": r"\phi ", "ϕ": r"\phi ", "χ": r"\chi ", "ψ": r"\psi ", "ω": r"\omega ", "Δ": r"\Delta ",
-    "Γ": r"\Gamma ", "Λ": r"\Lambda ", "Σ": r"\Sigma ", "Φ": r"\Phi ", "Ψ": r"\Psi ", "Ω": r"\Omega ", "Θ": r"\Theta ",
+    "Γ": r"\Gamma ", "Λ": r"\Lambda ", "Σ": r"\Sigma ", "Φ": r"\Phi ", "Ψ": r"\Psi ", "Θ": r"\Theta ",
     "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "⟨": r"\langle ", "⟩": r"\rangle ",
     "½": r"\frac{1}{2}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}",
     "⅕": r"\frac{1}{5}", "⅖": r"\frac{2}{5}", "⅗": r"\frac{3}{5}", "⅘": r"\frac{4}{5}", "⅙": r"\frac{1}{6}",
     "⅚": r"\frac{5}{6}", "⅛": r"\frac{1}{8}", "⅜": r"\frac{3}{8}", "⅝": r"\frac{5}{8}", "⅞": r"\frac{7}{8}",
-    "。": ".", "、": ",", "，": ",", "；": ";", "：": ":", "€": "", "£": "", "₹": "",  "¥": "", "￥": "", "…": r"\ldots ",
+    "。": ".", "、": ",", "，": ",", "；": ";", "：": ":", "€": "", "£": "", "₹": "",  "¥": "", "￥": "", "…": r"\ldots ", "Å": r"\text{angstrom}", "\u212b": r"\text{angstrom}", "Ω": r"\Omega ",
 }  # fmt: skip
 _TRANSLATE = str.maketrans(_CHARACTERS)
 _SUPER = re.compile("[" + re.escape("".join(_SUPERSCRIPTS)) + "]+")
@@ -80,7 +80,7 @@ _RENAME = {
     "leq": "\\le ", "geq": "\\ge ", "leqslant": "\\le ", "geqslant": "\\ge ", "lt": "<", "gt": ">", "neq": "\\ne ",
     "leqq": "\\le ", "geqq": "\\ge ", "lbrace": "\\{", "rbrace": "\\}", "lbrack": "[", "rbrack": "]", "vert": "|",
     "Vert": "\\|", "mid": "|", "cupdot": "\\cup ", "sqcup": "\\cup ", "therefore": "", "blacksquare": "", "qed": "", "varnothing": "\\emptyset ", "degree": "^{\\circ}", "ang": "\\ang",
-    "degrees": "^{\\circ}", "textcirc": "\\circ ", "textdegree": "^{\\circ}", "colon": ":", "doteq": "=", "triangleq": "=", "backslash": "\\setminus ", "smallsetminus": "\\setminus ",
+    "degrees": "^{\\circ}", "AA": "\\text{angstrom}", "textcirc": "\\circ ", "textdegree": "^{\\circ}", "colon": ":", "doteq": "=", "triangleq": "=", "backslash": "\\setminus ", "smallsetminus": "\\setminus ",
     "thickapprox": "\\approx ", "varepsilon": "\\epsilon ", "varphi": "\\phi ", "vartheta": "\\theta ", "varrho": "\\rho ",
     "operatorname*": "\\operatorname", "ast": "*", "slash": "/", "dots": "\\ldots ", "cdots": "\\ldots ", "dotsc": "\\ldots ", "dotsb": "\\ldots ",
     "exponentialE": " e ", "imaginaryI": " i ", "land": "\\land ", "wedge": "\\land ", "lor": "\\lor ", "vee": "\\lor ",

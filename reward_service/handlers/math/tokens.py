@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from reward_service.handlers._text import closing_brace
 from reward_service.handlers.math.nodes import MAX_DIGITS, MAX_TOKENS, BudgetError, ParseError, word_set
-from reward_service.handlers.math.units import DEGREES, KNOWN, PERCENT, SYMBOLS
+from reward_service.handlers.math.units import DEGREES, KNOWN, PERCENT, SYMBOLS, of_letter
 
 
 class Token(NamedTuple):
@@ -174,7 +174,8 @@ def _text(content: str, out: list[Token], spaced: bool) -> None:
         if len(out) > MAX_TOKENS:
             raise BudgetError("tokens")
         if piece[0].isalpha():
-            if alone and len(piece) == 1 and not (out and out[-1].kind == "num"):
+            behind = bool(out) and (out[-1].kind == "num" or out[-1].text in ("}", ")"))
+            if alone and len(piece) == 1 and not (behind and of_letter(piece) is not None):
                 out.append(Token("sym", piece, True))
             elif alone and piece in FUNCTIONS:
                 out.append(Token("fn", FUNCTIONS[piece], True))

@@ -68,11 +68,35 @@ _TABLE: tuple[tuple[Dimensions, Fraction, str], ...] = (
     ((("charge", 1),), F(1), "coulomb coulombs"),
     ((("energy", 1),), F(1602176634, 10**28), "ev"),
     ((("field", 1),), F(1), "tesla teslas"),
+    ((("energy", 1),), F(1602176634, 10**28), "eV"),
+    ((("energy", 1),), F(1602176634, 10**25), "keV"),
+    ((("energy", 1),), F(1602176634, 10**22), "MeV"),
+    ((("energy", 1),), F(1602176634, 10**19), "GeV"),
+    ((("energy", 1),), F(4184, 1000), "cal calorie calories"),
+    ((("energy", 1),), F(4184), "kcal"),
+    ((("energy", 1),), F(10**6), "MJ"),
+    ((("energy", 1), ("time", -1)), F(10**6), "MW megawatt megawatts"),
+    ((("energy", 1), ("time", -1)), F(1, 1000), "mW milliwatt milliwatts"),
+    ((("charge", -1), ("energy", 1)), F(1000), "kV kilovolt kilovolts"),
+    ((("charge", -1), ("energy", 1)), F(1, 1000), "mV millivolt millivolts"),
+    ((("charge", 1), ("time", -1)), F(1, 1000), "mA milliamp milliamps"),
+    ((("charge", -2), ("energy", 1), ("time", 1)), F(1), "ohm ohms"),
+    ((("energy", 1), ("length", -3)), F(10**6), "MPa megapascal megapascals"),
+    ((("energy", 1), ("length", -3)), F(10**9), "GPa gigapascal gigapascals"),
+    ((("energy", 1), ("length", -3)), F(101325), "atm atmosphere atmospheres"),
+    ((("time", -1),), F(10**6), "MHz megahertz"),
+    ((("time", -1),), F(10**9), "GHz gigahertz"),
+    ((("time", 1),), F(1, 10**6), "us microsecond microseconds"),
+    ((("time", 1),), F(1, 10**9), "ns nanosecond nanoseconds"),
+    ((("length", 1),), F(1, 10**10), "angstrom angstroms"),
+    ((("length", 1),), F(1, 10**12), "pm picometer picometers"),
+    ((("amount", 1),), F(1, 1000), "mmol millimole millimoles"),
+    ((("mass", 1),), F(1, 10**9), "ug microgram micrograms"),
 )
 KNOWN: dict[str, Unit] = {
     name: Unit(name, dimensions, factor) for dimensions, factor, names in _TABLE for name in names.split()
 }
-SYMBOLS = word_set("m cm mm dm km in ft yd mi kg g mg lb lbs oz s sec min h hr hrs l ml n j kj kw w pa kpa hz khz mol mph") | {"N", "J", "W", "Pa", "Hz", "L", "mL", "kJ", "kW", "kPa", "kHz"}  # fmt: skip
+SYMBOLS = word_set("m cm mm dm km in ft yd mi kg g mg lb lbs oz s sec min h hr hrs l ml n j kj kw w pa kpa hz khz mol mph") | {"N", "J", "W", "Pa", "Hz", "L", "mL", "kJ", "kW", "kPa", "kHz", "eV", "keV", "MeV", "GeV", "MJ", "MW", "mW", "kV", "mV", "mA", "MPa", "GPa", "MHz", "GHz", "ns", "cal"}  # fmt: skip
 """Abbreviations that are read as units when they stand right behind a number in plain letters."""
 
 SCALES = {
@@ -163,11 +187,14 @@ def times(one: Unit, other: Unit) -> Unit:
 
 _LETTERS = {
     "m": "m", "s": "s", "g": "g", "h": "h", "L": "l", "N": "n", "J": "j", "W": "w", "K": "k", "V": "v", "A": "amp", "C": "coulomb",
-    "T": "tesla",
+    "T": "tesla", "Omega": "ohm",
 }  # fmt: skip
+_MICRO = Unit("micro", (), F(1, 10**6))
 
 
 def of_letter(letter: str) -> Unit | None:
     """The unit that a single letter in mathematics may stand for, case and all."""
+    if letter == "mu":
+        return _MICRO
     name = _LETTERS.get(letter)
     return KNOWN[name] if name is not None else None
