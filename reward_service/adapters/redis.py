@@ -51,7 +51,7 @@ class RedisCache:
     def __init__(self, options: RedisOptions, *, days: float = 14.0) -> None:
         self._client = connect(options)
         self._clustered = isinstance(self._client, RedisCluster)
-        self._prefix = f"{options.prefix}:".encode()
+        self._prefix = options.prefix
         self._seconds = int(days * 86_400)
         self._pause = FIRST_PAUSE
         self._quiet_until = 0.0
@@ -102,12 +102,12 @@ class RedisCache:
         except (TimeoutError, RedisError, OSError) as error:
             self._failed(error)
 
-    def _groups(self, keys: Sequence[bytes]) -> list[list[tuple[int, bytes]]]:
+    def _groups(self, keys: Sequence[bytes]) -> list[list[tuple[int, str]]]:
         """(place, name) of each key: all in one list, or on a Cluster by bucket; in pieces that Redis answers fast."""
         named = [(place, self._name(key)) for place, key in enumerate(keys)]
         parts = [named]
         if self._clustered:
-            buckets: dict[int, list[tuple[int, bytes]]] = {}
+            buckets: dict[int, list[tuple[int, str]]] = {}
             for entry, key in zip(named, keys, strict=True):
                 buckets.setdefault(_bucket(key), []).append(entry)
             parts = list(buckets.values())
@@ -117,9 +117,8 @@ class RedisCache:
             for start in range(0, len(part), KEYS_AT_ONCE)
         ]
 
-    def _name(self, key: bytes) -> bytes:
-        # Keys are digests of any bytes: the tag comes first, so that a brace in one can't be taken for a tag.
-        return b"{%x}%sc:%s" % (_bucket(key), self._prefix, key)
+    def _name(self, key: bytes) -> str:
+        return f"{self._prefix}:c:{{{_bucket(key):x}}}:{key.hex()}"
 
     def _failed(self, error: BaseException) -> None:
         self.failures += 1

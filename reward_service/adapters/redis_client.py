@@ -2,8 +2,8 @@
 
 What is decided here: no socket waits for ever (a worker of another system hung for good on a lost broker because
 one did): connecting, reading and writing have timeouts, sockets are kept alive and pools are bounded, and a caller
-that can't get a connection in that time is told so. A command is tried again once, on a fresh connection; all that
-this service sends may be sent twice. Only commands of Redis 7.0.
+that can't get a connection in that time is told so. A command whose connection broke is tried again once, on a fresh
+one (all that this service sends may be sent twice); one that got no answer in time is not. Only commands of Redis 7.0.
 
 URLs: `redis://`, `rediss://` (TLS), `unix://`; `redis+sentinel://host:26379,host:26379/master/db`;
 `redis+cluster://host:6379,host:6379`; both also as `rediss+…`. User and password may stand in the URL.
@@ -11,6 +11,7 @@ URLs: `redis://`, `rediss://` (TLS), `unix://`; `redis+sentinel://host:26379,hos
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import logging
@@ -25,6 +26,7 @@ from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 
 from reward_service.errors import Overloaded
@@ -68,7 +70,7 @@ def connect(options: RedisOptions) -> Redis | RedisCluster:
     shared: dict[str, Any] = {
         "socket_timeout": options.seconds,
         "socket_connect_timeout": options.connect_seconds,
-        "retry": Retry(NoBackoff(), 1),
+        "retry": Retry(NoBackoff(), 1, (ConnectionLost,)),
         "health_check_interval": HEALTH_SECONDS,
         "protocol": 2,
         "client_name": "reward-service",
@@ -120,9 +122,17 @@ def unreachable(error: BaseException) -> Overloaded:
 
 @contextlib.contextmanager
 def failures() -> Iterator[None]:
-    """Whatever Redis or its socket raises in the block becomes Overloaded."""
+    """Whatever Redis or its socket raises in the block becomes Overloaded.
+
+    And a cancellation comes out as one: the client writes with `asyncio.wait_for`, which in Python 3.11 forgets a
+    cancellation that comes in the moment the write is done; a loop around it would then never end.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
     try:
         yield
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
     except OutOfMemoryError:
         raise Overloaded("Redis has no memory left for more work", retry_after=5.0) from None
     except (TimeoutError, RedisError, OSError) as error:

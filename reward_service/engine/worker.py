@@ -350,15 +350,21 @@ class Worker:
                 self._suspects = [other for other in self._suspects if other.token != lease.token]
 
     async def _reclaim(self) -> None:
-        """On its own timer: the last chunks of a dead worker must not wait for somebody to send more."""
+        """On its own timer: the last chunks of a dead worker must not wait for somebody to send more.
+
+        Nor for a free place while there is fresh work: one such chunk of each lane may always be at work.
+        """
         while True:
             await asyncio.sleep(self._queue.lease_seconds / 3 * random.uniform(0.7, 1.3))  # noqa: S311
             for lane in self._options.lanes:
-                free = self._free(lane)
-                if free <= 0:
+                if self._stopping.is_set() or self._alone or self._suspects:
+                    continue
+                again = sum(h.lease.lane is lane and h.lease.deliveries > 1 for h in self._held.values())
+                want = max(self._free(lane), 1 - again)
+                if want <= 0:
                     continue
                 try:
-                    leases = await self._queue.reclaim(lane, free)
+                    leases = await self._queue.reclaim(lane, want)
                 except ServiceError as error:
                     log.warning("can't look for abandoned work: %s", error.detail)
                     break

@@ -217,6 +217,17 @@ async def test_work_of_a_dead_worker_is_taken_up_without_any_new_message() -> No
         assert worker.stats.again == 1
 
 
+async def test_work_of_a_dead_worker_does_not_wait_for_the_end_of_fresh_work() -> None:
+    place, judge = Place(), Judge(0.02)
+    old = await place.submit(["old"])
+    assert len(await MemoryQueue(place.work, lease_seconds=LEASE).take(Lane.BATCH, 1)) == 1
+    fresh = await place.submit(["fresh"] * 5_000, size=1)
+    async with place.worker(judge, places=2, grace_seconds=0.1):
+        await place.desk.wait(old, 5)
+        assert (await place.desk.get(old)).status.terminal
+        assert not (await place.desk.get(fresh)).status.terminal
+
+
 async def test_a_chunk_that_was_given_to_somebody_else_is_dropped_here() -> None:
     place, judge = Place(), Judge(5.0)
     await place.submit(["a"])
