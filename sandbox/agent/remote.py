@@ -37,6 +37,7 @@ NEUTRAL = frozenset(
     )
 )
 MAX_PULL = 64
+WAVE_BYTES = 1 << 20
 MAX_ITEMS = 1_000_000
 
 
@@ -193,7 +194,11 @@ class Link:
                 continue
             if key not in self._planned:
                 return None
-            wave, self._planned = self._planned[: self._wave], self._planned[self._wave :]
+            count = size = 0
+            while count < min(self._wave, len(self._planned)) and size < WAVE_BYTES:
+                size += len(self._planned[count])
+                count += 1
+            wave, self._planned = self._planned[:count], self._planned[count:]
             self._wave *= 4
             parts = [values.parse(text) for text in wave]
             self._send({"calls": [{"t": target, "a": args, "k": kwargs} for args, kwargs in parts]})

@@ -131,6 +131,11 @@ PASSES = {
         "assert list(islice(f(), 5)) == [0, 1, 2, 3, 4]",
     ),
     "argument that is an iterator": Case("def f(it): return sum(it)", "assert f(iter([1, 2])) == 3\nassert f(n for n in (4,)) == 4"),
+    "large arguments sent ahead": Case(
+        "def f(x, y): return x + [y]",
+        "inputs = [[[n] * 30_000, n] for n in range(200)]\nresults = [[n] * 30_001 for n in range(200)]\n"
+        "for x, y in zip(inputs, results):\n    assert f(*x) == y",
+    ),
     "call-backs": Case(
         "def f(g, x): return g(g(x))",
         "seen = []\ndef g(x):\n    seen.append(x)\n    return x + 1\n"
