@@ -7,7 +7,7 @@ What is decided here, and nowhere else: which text of a response is judged. The 
 3. If the tests call something by name, it is the last block that defines all of it (a syntax error elsewhere in the
    block doesn't change that). Otherwise it is the last block that is a program: it parses, it writes output, and it
    uses no name that it doesn't define. So a usage example or a sample output in a later block is passed over.
-4. If no block qualifies, it is the last one, which then fails; if there is none at all, the whole final part if it
+4. If no block qualifies, it is the last one (of those that read input, else that name a language); if there is none at all, the whole final part if it
    parses as a Python program of that kind.
 There is one candidate, never a second try. Parsing here is for choosing only: what compiles is decided in the sandbox.
 """
@@ -78,7 +78,8 @@ def blocks(text: str) -> list[Block]:
                 fence, tag = match.group(1), match.group(2).lower()
                 indent = len(line) - len(line.lstrip()) if not line[: match.start()].strip() else 0
                 body = []
-        elif stripped.startswith(fence) and not stripped.strip(fence[0]):
+        elif stripped.startswith(fence) and not stripped.strip(fence[0]) and line.find(fence) <= indent + 3:
+            # A fence that stands further in (CommonMark's rule) belongs to a docstring of the program.
             found.append(Block(tag, "\n".join(body)))
             fence = ""
         elif stripped.endswith(fence) and not stripped.startswith(fence[0]):
@@ -122,9 +123,11 @@ def extract(response: str, language: str | None = "python", names: Sequence[str]
         if defines(block.source, names) if names else is_program(block.source, known):
             return Program(block.source, known, True)
     if candidates:
-        # A program that this Python can't parse still is one, and better than a sample output that it can.
+        # A program that this Python can't parse, or that lacks an import, still is one: more so if it reads its input,
+        # or at least has a language, than a usage example or a sample output.
+        readers = [pair for pair in candidates if not names and _READS.search(pair[0].source)]
         tagged = [pair for pair in candidates if pair[0].tag]
-        block, known = (tagged or candidates)[-1]
+        block, known = (readers or tagged or candidates)[-1]
         return Program(block.source, known, False)
     if "```" not in text and "~~~" not in text and language in (None, "python"):
         bare = text.strip()
@@ -195,6 +198,7 @@ def _tree_defines(body: list[ast.stmt], name: str, method: str) -> bool:
     return False
 
 
+_READS = re.compile(r"\b(?:input\(|stdin\b|open\(0|fileinput\b)")
 _WRITES = frozenset(("print", "write", "writelines", "stdout", "os", "exec"))
 
 

@@ -31,6 +31,7 @@ DEFINES = {
     "no line break before the opening fence": f"The code: ```python\n{F}\n```",
     "in a list": "1. so:\n   ```python\n   def f(x):\n       return x + 1\n   ```",
     "quoted fence inside": fence('def f(x):\n    """\n    >>> f(1)  # ``\n    """\n    return x + 1').replace("``\n", "`\n"),
+    "a fence in a docstring": fence('def f(x):\n    """\n    ```\n    f(1)\n    ```\n    """\n    return x + 1'),
     "after thinking": f"<think>{fence('def f(x): return 0')}</think>{fence(F)}",
     "the last that defines it": f"{fence('def f(x): return 0')}\nNo:\n{fence(F)}",
     "usage example later": f"{fence(F)}\nUsage:\n{fence('print(f(1))')}",
@@ -121,6 +122,15 @@ def test_languages_from_the_fence_the_row_or_the_text() -> None:
     assert extract(both, "java") is None
     assert canonical("Python3") == "python" and canonical("C++17") == "cpp" and canonical("brainfuck") is None
     assert guess("fn main() {}") == "rust" and guess("1 2 3 ?") is None
+
+
+def test_a_program_that_lacks_an_import_is_not_passed_over_for_an_example() -> None:
+    lacking = "n = int(input())\nprint(gcd(n, 4))"
+    assert extract(f"{fence(lacking)}\n{fence('print(gcd(3, 4))')}\n{fence('3', '')}", "python") == (
+        lacking,
+        "python",
+        False,
+    )
 
 
 def test_a_program_that_does_not_parse_is_the_answer_all_the_same() -> None:
