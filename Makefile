@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev serve demo test test-trainers example-grpo lint types accuracy bench lock tables clean
+.PHONY: help setup setup-dev serve demo test test-languages fault test-trainers example-grpo lint types accuracy bench lock tables clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,12 @@ demo: setup  ## score a small mixed dump that ships with the repository
 test: setup-dev  ## run the tests (sets up what they need)
 	# One hash seed for all workers: ids of tests are made from sets, too.
 	PYTHONHASHSEED=0 $(BIN)/python -m pytest -n 2 $(ARGS)
+
+test-languages: setup-dev  ## every language of the polyglot sandbox image
+	REWARD_SERVICE_TEST_LANGUAGES=all $(BIN)/python -m pytest -q tests/contract/test_languages.py $(ARGS)
+
+fault: setup-dev  ## all fault tests: processes killed, engines stopped, Redis lost, judges lying
+	FAULT=1 $(BIN)/python -m pytest -m fault $(ARGS)
 
 test-trainers: setup-dev $(TRAINERS)/.done  ## the trainers' own clients against the service (torch and six trainers, CPU; RECORD=1 keeps the wire)
 	REWARD_SERVICE_TRAINERS=1 REWARD_SERVICE_RECORD=$(RECORD) $(TRAINERS)/bin/python -m pytest -q -p no:cacheprovider -o filterwarnings=ignore tests/trainers $(ARGS)
