@@ -65,29 +65,12 @@ class Result:
     tables: frozenset[str]
 
 
-_REFUSED_FUNCTIONS = frozenset(
-    [
-        "load_extension",
-        "random",
-        "randomblob",
-        "fts3_tokenizer",
-        "readfile",
-        "writefile",
-        "edit",
-        "fsdir",
-        "sqlite_compileoption_get",
-        "sqlite_compileoption_used",
-        "sqlite_source_id",
-        "sqlite_version",
-        "sqlite_log",
-        "sqlite_offset",
-        "changes",
-        "total_changes",
-        "last_insert_rowid",
-        "zipfile",
-        "lsmode",
-    ]
-)
+_FUNCTION_NAMES = """
+load_extension random randomblob fts3_tokenizer readfile writefile edit fsdir sqlite_compileoption_get
+sqlite_compileoption_used sqlite_source_id sqlite_version sqlite_log sqlite_offset changes total_changes
+last_insert_rowid zipfile lsmode
+"""
+_REFUSED_FUNCTIONS = frozenset(_FUNCTION_NAMES.split())
 _REFUSED_TABLES = (
     "pragma_",
     "sqlite_dbpage",

@@ -1,7 +1,7 @@
 r"""Science: open answers with numbers, units, formulas, reactions, SMILES, expressions and short text.
 
 What is decided here: the reward, by rules before any judge. A rule says *equal*, *not equal* or nothing; where it says
-nothing (`compare.py` lists when), the item goes to a judge model through `ask`, the one place where that question is made.
+nothing (each rule module says when), the item goes to a judge model through `ask`, the one place where that question is made.
 Numbers, options, yes and no, SMILES and the two benchmarks are never put to a judge: a rule that can read them can decide.
 
 The answer is the last box, `<answer>` or "the answer is" line after the thinking. The guru profile of `stem_web` keeps the
@@ -20,7 +20,8 @@ from reward_service.handlers._qa import find_answer
 from reward_service.handlers._text import boxes
 from reward_service.handlers.math import Verdict
 from reward_service.handlers.science import benchmarks, smiles, units
-from reward_service.handlers.science.compare import Decision, decide, prepare
+from reward_service.handlers.science.compare import decide
+from reward_service.handlers.science.gold import Decision, prepare
 from reward_service.handlers.science.reading import MAX_CHARS
 from reward_service.handlers.science.sources import SOURCES, kind_of
 from reward_service.questions import Ask, Opinion
@@ -47,7 +48,7 @@ NO_RDKIT = (
 
 
 def ask(item: Item, gold: str, answer: str, why: str, flags: tuple[str, ...]) -> Outcome | Ask:
-    """What the rules can't decide becomes a question to a judge model, here and nowhere else. why: a word from `compare.py`."""
+    """What the rules can't decide becomes a question to a judge model, here and nowhere else. why: a word for what the rule that abstained lacked."""
     notes = {"answer": answer, "why": why, "flags": list(flags)}
     question = _judging.ask(_word(item, "question"), gold, answer, notes)
     if isinstance(question, Ask):

@@ -21,7 +21,7 @@ from reward_service.handlers._literal import LiteralError, parse_literal
 from reward_service.handlers._text import collapse
 from reward_service.handlers.math import Verdict
 from reward_service.handlers.science import units
-from reward_service.handlers.science.compare import Decision, items_of
+from reward_service.handlers.science.gold import Decision, items_of
 from reward_service.handlers.science.number import Number, read_number
 from reward_service.handlers.science.quantity import Quantity, compare, read_quantity
 from reward_service.handlers.science.reading import answer_of, notation, turned

@@ -229,6 +229,30 @@ def nuclide(text: str) -> tuple[str, int] | None:
     return symbol, int(match.group("a1") or match.group("a2") or match.group("a3"))
 
 
+_SHELLS = re.compile(
+    r"\s*(?:(\[[A-Z][a-z]?\])|([1-7])\s?([spdf])\s?(?:\^\s?)?(?:\{\s?(\d{1,2})\s?\}|(\d)(?![spdf])))"
+)
+
+
+@lru_cache(maxsize=1_024)
+def configuration(text: str) -> frozenset[tuple[str, str]] | None:
+    """Shells and their electrons of `1s^2 2s^2 2p^6` or `[Ne] 3s²`, in any order; None for anything else."""
+    plain = _plain(text)
+    if len(plain) > 200 or len(plain) < 3:
+        return None
+    found: list[tuple[str, str]] = []
+    at = 0
+    while at < len(plain):
+        match = _SHELLS.match(plain, at)
+        if match is None:
+            return None
+        core, shell, letter, braced, plain_count = match.groups()
+        found.append((core, "") if core else (shell + letter, braced or plain_count))
+        at = match.end()
+    shells = [name for name, _ in found]
+    return frozenset(found) if any(count for _, count in found) and len(set(shells)) == len(shells) else None
+
+
 def element(text: str) -> str | None:
     """The symbol of an element named or written alone (`He`, `helium`)."""
     text = text.strip()
@@ -278,7 +302,7 @@ def _side(text: str) -> Side | None:
         below = int(d or d2 or 1)
         amount = Fraction(plain) if plain else Fraction(int(n or n2 or 1), below) if below else Fraction(0)
         found = species(piece[match.end() :].strip())
-        if not found or amount <= 0:
+        if not found:
             return None
         terms.append((amount, found))
     return Side(tuple(terms))
@@ -324,6 +348,8 @@ def same_equation(gold: tuple[Side, Side], answer: tuple[Side, Side], question: 
             for at, (given, found) in enumerate(rest):
                 same = same_species(wanted, found, states=states)
                 if same is not Verdict.NOT_EQUAL:
+                    if not amount or not given:
+                        return Verdict.NOT_EQUAL
                     ratios.add(given / amount)
                     verdict = verdict if same is Verdict.EQUAL else Verdict.UNKNOWN
                     del rest[at]

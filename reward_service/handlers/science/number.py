@@ -25,13 +25,14 @@ MAX_POWER = 400
 class Number(NamedTuple):
     """value: exact. digits: significant digits written, None if exact (a fraction). place: power of ten of the last digit.
 
-    counted: a whole number without point or power of ten.
+    counted: a whole number without point or power of ten. reduced: not a division that is still to be done (`10/2`, `4/6`).
     """
 
     value: Fraction
     digits: int | None
     place: int
     counted: bool
+    reduced: bool = True
 
 
 _EXPONENT = r"\s?[{{(]?\s?(?P<{}>[-+]?\d{{1,4}})\s?[)}}]?"
@@ -96,7 +97,7 @@ def read_number(text: str) -> tuple[Number, str] | None:
     if parts["n"] is not None:
         if not Fraction(parts["d"]):
             return None
-        return Number(sign * Fraction(parts["n"]) / Fraction(parts["d"]), None, 0, False), rest
+        return _quotient(sign * Fraction(parts["n"]), parts["n"], parts["d"]), rest
     if parts["alone"] is not None:
         power = int(parts["alone"])
         return None if abs(power) > MAX_POWER else (Number(sign * _ten(power), 1, power, False), rest)
@@ -106,14 +107,23 @@ def read_number(text: str) -> tuple[Number, str] | None:
     if found is None:
         return None
     if parts["below"] is not None:
-        below = Fraction(parts["below"])
-        return (Number(found.value / below, None, 0, False), rest) if below else None
+        return (
+            (_quotient(found.value, parts["whole"], parts["below"]), rest)
+            if Fraction(parts["below"])
+            else None
+        )
     scale = _SCALE.match(rest)
     if scale is not None:
         power = _SCALES[scale.group(1).lower()]
         found = Number(found.value * _ten(power), found.digits, found.place + power, False)
         rest = rest[scale.end() :]
     return found, rest
+
+
+def _quotient(above: Fraction, written: str | None, below: str) -> Number:
+    value = above / Fraction(below)
+    whole = (written or "").lstrip("-").isdigit() and below.isdigit()
+    return Number(value, None, 0, False, whole and value.denominator == int(below) != 1)
 
 
 def _decimal(sign: int, parts: dict[str, str | None], power: int) -> Number | None:

@@ -6,7 +6,9 @@ What is decided here: what a missing or different unit means.
 - only the answer has one: it is converted where the question names a unit of its kind; else the number counts, if the
   unit is a base unit or one that the question speaks of. `10 km` for a bare 10 of a question that never says km is
   undecided;
-- `%` is a hundredth: 12.5 % is 0.125, and 12.5 where the ground truth is in percent or the question asks for one;
+- `%` is a hundredth: 12.5 % is 0.125 (for ground truths below 2: nobody writes 50 as 5000 %), and 12.5 where the ground
+  truth is in percent, the question asks for one, or there is no question;
+- a division that is still to be done (`10/2`) is no answer;
 - what is no unit is a label (`5 protons`): labels are compared as words, and one that the other side lacks is ignored;
 - temperatures are points on their scales (25 °C is 298 K) unless the question is about a difference.
 """
@@ -117,6 +119,8 @@ def compare(
     """By the rules above. tolerance: relative, of a benchmark that has one."""
     if gold.currency and answer.currency and gold.currency != answer.currency:
         return NOT_EQUAL
+    if not answer.number.reduced:
+        return NOT_EQUAL
     if gold.units and answer.units:
         return _converted(gold, answer, question, tolerance)
     same = _same(gold, answer, tolerance)
@@ -181,8 +185,10 @@ def _bare_gold(
     gold: Quantity, answer: Quantity, question: str, tolerance: Fraction | None, same: bool
 ) -> Judged:
     if not answer.units[0].dims and answer.units[0].factor != 1:  # percent and its like
-        ratio = _same(gold, answer, tolerance, _into(units.NONE, answer.units[0]))
-        asked = "%" in question or "percent" in question.lower()
+        ratio = abs(gold.number.value) < 2 and _same(
+            gold, answer, tolerance, _into(units.NONE, answer.units[0])
+        )
+        asked = not question or "%" in question or "percent" in question.lower()
         return EQUAL if ratio or (same and asked) else NOT_EQUAL
     for unit in asked_units(question):
         for of in answer.units:

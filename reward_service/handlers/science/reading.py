@@ -34,6 +34,7 @@ _NAMED = {
 _NAME = re.compile(r"\\[A-Za-z]+")
 _MICRO = re.compile(r"μ\s+(?=[A-Za-zΩ])")
 _OHM = re.compile(r"\b([kMGmμ])\s+(?=Ω)")
+_DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _RAISED = re.compile(r"(?<=[A-Za-z)\]}])[⁰¹²³⁴-⁹⁺⁻]+")
 _DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 _DOLLAR_SIGN = re.compile(r"\\\$|\$(?=\s*\d)")
@@ -50,12 +51,15 @@ def notation(text: str) -> str:
     """The text in plain notation, still with its name in front."""
     text = _MACRO.sub(r" \g<0>", text) if "\\" in text else text
     if not text.isascii():
+        text = _DIRECTIONS.sub("", text).replace("½", " 1/2").replace("⁄", "/")
         text = _RAISED.sub(lambda match: f"^{{{match.group().translate(_DIGITS)}}}", text)
     text = unwrap_macros(plain_characters(_CE.sub(r"\\text", text)))
     text = _dollars(text.replace("{,}", ",").replace(",\\!", ",").replace("\\%", "%"))
     text = _DEGREE_OF.sub("°", _CIRC.sub("°", text))
     text = _NAME.sub(lambda match: _NAMED.get(match.group(), match.group()), _SPACING.sub(" ", text))
-    return collapse(_OHM.sub(r"\1", _MICRO.sub("μ", text)).replace("{}", ""))
+    return collapse(
+        _OHM.sub(r"\1", _MICRO.sub("μ", text)).replace("^{}", "").replace("_{}", "").replace("{}", "")
+    )
 
 
 def _dollars(text: str) -> str:
@@ -106,44 +110,11 @@ def _is_symbolic(text: str) -> bool:
 
 _WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
 _ALTERNATIVES = frozenset(("or", "either", "vs", "versus", "between"))
-_REFUSED = HEDGES | frozenset(
-    [
-        "and",
-        "to",
-        "than",
-        "then",
-        "plus",
-        "minus",
-        "times",
-        "over",
-        "under",
-        "more",
-        "less",
-        "fewer",
-        "least",
-        "most",
-        "half",
-        "quarter",
-        "twice",
-        "double",
-        "squared",
-        "increase",
-        "decrease",
-        "increased",
-        "decreased",
-        "almost",
-        "from",
-        "through",
-        "up",
-        "down",
-        "another",
-        "other",
-        "wait",
-        "actually",
-        "some",
-        "any",
-    ]
-)
+_REFUSED_WORDS = """
+and to than then plus minus times over under more less fewer least most half quarter twice double squared
+increase decrease increased decreased almost from through up down another other wait actually some any
+"""
+_REFUSED = HEDGES | frozenset(_REFUSED_WORDS.split())
 
 
 def turned(text: str) -> bool:

@@ -14,35 +14,11 @@ from reward_service.handlers.science.reading import turned
 _TRUE = frozenset(["true", "yes", "correct", "right", "holds", "valid", "yeah", "affirmative"])
 _FALSE = frozenset(["false", "no", "incorrect", "wrong", "untrue", "invalid"])
 _NOT = frozenset(("not", "isn't", "doesn't", "never", "aren't"))
-_LEAD = frozenset(
-    [
-        "that",
-        "the",
-        "this",
-        "it",
-        "statement",
-        "claim",
-        "assertion",
-        "proposition",
-        "answer",
-        "is",
-        "are",
-        "a",
-        "an",
-        "does",
-        "hold",
-        "be",
-        "so",
-        "therefore",
-        "thus",
-        "hence",
-        "conclude",
-        "we",
-        "final",
-        "to",
-        "question",
-    ]
-)
+_LEAD_WORDS = """
+that the this it statement claim assertion proposition answer is are a an does hold be so therefore thus
+hence conclude we final to question
+"""
+_LEAD = frozenset(_LEAD_WORDS.split())
 _WORD = re.compile(r"[a-z]+(?:'t)?")
 
 
@@ -78,25 +54,10 @@ def truth(text: str) -> bool | None:
 
 
 _OPENS = re.compile(r"\W*(yes|no|true|false)\b\s*(?:[,.;:(—-]|\bbecause\b|\bsince\b)")
-_TURNS = frozenset(
-    [
-        "or",
-        "either",
-        "but",
-        "however",
-        "actually",
-        "wait",
-        "maybe",
-        "perhaps",
-        "unless",
-        "if",
-        "except",
-        "sorry",
-        "although",
-        "though",
-        "instead",
-    ]
-)
+_TURN_WORDS = """
+or either but however actually wait maybe perhaps unless if except sorry although though instead
+"""
+_TURNS = frozenset(_TURN_WORDS.split())
 
 
 def _bears_out(words: list[str], said: bool) -> bool:
@@ -124,48 +85,18 @@ def option_letter(text: str, *, marked: bool) -> str:
     return next(group for group in match.groups() if group).upper()
 
 
-_OPPOSITES = [
-    pair.split("/")
-    for pair in [
-        "increase increases increased increasing/decrease decreases decreased decreasing",
-        "higher/lower",
-        "greater more larger/less smaller fewer",
-        "positive/negative",
-        "endothermic/exothermic",
-        "attractive/repulsive",
-        "left/right",
-        "up upward upwards/down downward downwards",
-        "clockwise/counterclockwise anticlockwise",
-        "north/south",
-        "east/west",
-        "acidic/basic alkaline",
-        "converging/diverging",
-        "convergent/divergent",
-        "converges/diverges",
-        "stable/unstable",
-        "real/imaginary virtual",
-        "inelastic/elastic",
-        "oxidation/reduction",
-        "oxidized/reduced",
-        "anode/cathode",
-        "heads/tails",
-        "maximum/minimum",
-        "concave/convex",
-        "parallel/perpendicular",
-        "spontaneous/nonspontaneous",
-        "paramagnetic/diamagnetic",
-        "polar/nonpolar",
-        "even/odd",
-        "series/parallel",
-        "absorbed/released emitted",
-        "faster/slower",
-        "warmer/cooler",
-    ]
-]
+_PAIRS = """
+increase increases increased increasing/decrease decreases decreased decreasing; higher/lower; greater more larger/less smaller fewer;
+positive/negative; endothermic/exothermic; attractive/repulsive; left/right; up upward upwards/down downward downwards;
+clockwise/counterclockwise anticlockwise; north/south; east/west; acidic/basic alkaline; converging/diverging; convergent/divergent;
+converges/diverges; stable/unstable; real/imaginary virtual; inelastic/elastic; oxidation/reduction; oxidized/reduced; anode/cathode;
+heads/tails; maximum/minimum; concave/convex; parallel/perpendicular series; spontaneous/nonspontaneous; paramagnetic/diamagnetic;
+polar/nonpolar; even/odd; absorbed/released emitted; acute/obtuse; faster/slower; warmer/cooler
+"""
 _SIDES = {
     word: (at, side)
-    for at, pair in enumerate(_OPPOSITES)
-    for side, words in enumerate(pair)
+    for at, pair in enumerate(_PAIRS.split(";"))
+    for side, words in enumerate(pair.split("/"))
     for word in words.split()
 }
 
@@ -185,10 +116,10 @@ def same_word(gold: str, answer: str) -> bool:
     )
 
 
+_PLAIN = re.compile("[a-z]+")
+_AROUND = frozenset(("it", "the", "a", "an", "is", "will", "would", "be"))
+
+
 def _lone(text: str) -> str:
-    words = [
-        word
-        for word in re.findall("[a-z]+", text.lower())
-        if word not in ("it", "the", "a", "an", "is", "will", "would", "be")
-    ]
+    words = [word for word in _PLAIN.findall(text.lower()) if word not in _AROUND]
     return words[0] if len(words) == 1 else ""
