@@ -153,9 +153,7 @@ def _loose(text: str) -> list[str]:
 
 
 _WORD = re.compile(r"\w+")
-_REQUIRED_NAMES = (
-    "keywords keyword keyword1 keyword2 keyword3 keyword4 keyword5 word first_word last_word end_phrase"
-)
+_REQUIRED_NAMES = "keywords keyword keyword1 keyword2 keyword3 keyword4 keyword5 word first_word last_word"
 _REQUIRED = frozenset(_REQUIRED_NAMES.split())
 
 

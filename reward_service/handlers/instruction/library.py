@@ -9,6 +9,7 @@ that are linear in the response, draw nothing at random once their arguments are
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -45,6 +46,7 @@ def _packages() -> tuple[Any, Any]:
         module.download = downloader
     # IFBench's sentences are NLTK's by now; the library's copy still cuts with IFEval's patterns.
     ifbench.instructions.instructions_util.split_into_sentences = lambda text: list(sentences(text))
+    logging.getLogger("syllapy").setLevel(logging.WARNING)  # below that it quotes the response
     return ifeval, ifbench
 
 
