@@ -260,6 +260,7 @@ DIFFERENT = [
     ("A", "B"),
     ("A", "A or B"),
     ("(D) Alina", "A"),
+    ("A:B=1", "A"),
     ("A stopped clock is right more often.", "A"),
     ("A stopped clock is right more often.", "a"),
     ("e is irrational", "e"),

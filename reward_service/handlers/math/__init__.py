@@ -218,7 +218,7 @@ def _anywhere(gold_text: str, item: Item) -> Outcome:
         judged = judge(gold, text, options)
         if judged.comparator == "empty":
             continue
-        if judged.verdict is Verdict.UNKNOWN:
+        if judged.verdict is Verdict.UNKNOWN and judged.comparator in ("words", "text", "budget"):
             last = last or (judged, text)
             continue
         last = judged, text

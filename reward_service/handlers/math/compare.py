@@ -102,7 +102,7 @@ def _matrices(gold: Node, answer: Node, options: Options) -> Answer:
         folded = _fold_matrices(answer)
         return None if folded is None else _matrices(gold, folded, options)
     else:
-        return False if gold.op == "matrix" and answer.op not in ("add", "mul") else None
+        return None if answer.op in ("add", "mul") else False
     return _pairwise(gold.args, answer.args, options)
 
 
@@ -232,8 +232,13 @@ def _chain(answer: Node, options: Options) -> tuple[Node, ...] | None:
         return None
     found = definition(answer)
     values = found.values if found is not None else members
-    if len(values) < 2 or options.lenient:
+    if len(values) < 2:
         return values
+    if options.lenient:  # the last `=`, and what is said to be close to it
+        operators = bare(answer).data[-(len(values) - 1) :]
+        return values[
+            max((index + 1 for index, operator in enumerate(operators) if operator == "="), default=0) :
+        ]
     held = links_hold(answer)
     if held:
         return values
@@ -271,8 +276,6 @@ def _members(
 ) -> Answer:
     """Any member of the ground truth's chain against any of the answer's (whose links have been checked)."""
     best: Answer = False
-    if options.lenient:
-        answer = (answer[-1], answer[0], *answer[1:-1]) if len(answer) > 1 else answer
     for one in gold:
         for other in answer:
             if rename and not set(rename) & symbols(one):
@@ -296,11 +299,9 @@ def _two_relations(
             return True, "solved"
         return False, "type"
     if gold.op != "rel":
-        members = chain_members(answer)
-        if members is not None and not any(symbols(member) for member in members):
+        members = _chain(answer, options)
+        if members and not any(symbols(member) for member in members):
             return _members((gold,), members, {}, options), "chain"
-        if members is not None and options.lenient:
-            return match(gold, members[-1], options)[0], "chain"
         return False, "type"
     ordered = _same_order(gold, answer, options)
     if ordered or (ordered is False and len(gold.args) > 2):

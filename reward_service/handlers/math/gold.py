@@ -26,7 +26,7 @@ KEPT = 8_192
 """Ground truths that are kept prepared in a process."""
 
 _BOX = frozenset(("box",))
-_CHOICE = re.compile(r"(?:\(([A-J])\)|([A-J])[.):]|([A-J])(?= [A-Z])) ?\S.*", re.DOTALL)
+_CHOICE = re.compile(r"(?:\(([A-J])\)|([A-J])[.):](?= )|([A-J])(?= [A-Z])) ?\S.*", re.DOTALL)
 _CIRCLED = {chr(0x2460 + i): str(i + 1) for i in range(20)}
 _COMMA_DIGITS = re.compile(r"\d,\d")
 

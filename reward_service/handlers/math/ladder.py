@@ -106,7 +106,7 @@ def _as_list(gold: Gold, plain: str, options: Options) -> bool | None:
     return match(target, listed, options)[0]
 
 
-_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+_DECIMAL_COMMA = re.compile(r"-?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))")
 
 
 def _decimal_comma(gold: Gold, plain: str, options: Options) -> bool | None:
