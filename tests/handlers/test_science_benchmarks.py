@@ -48,6 +48,10 @@ SCIBENCH: list[tuple[str, Any, str, bool]] = [
     # temperatures, angles, percent
     ("-3.5", "-3.5", "$^{\\circ} \\mathrm{C}$", True), ("269.65 K", "-3.5", "$^{\\circ} \\mathrm{C}$", True), ("-3.5 K", "-3.5", "$^{\\circ} \\mathrm{C}$", False),
     ("273 K", "-3.5", "$^{\\circ} \\mathrm{C}$", False), ("0.30\\text{ rad}", "17.4", "$^\\circ$", True), ("15.1\\%", "15.1", " % ", True), ("0.151", "15.1", " % ", True),
+    # words for powers of ten, units with the speed of light, and units of their own
+    ("3.2 \\text{ million}", "3.2", "million", True), ("3.2", "3.2", "million", True), ("3,200,000", "3.2", "million", True), ("3.2 \\text{ billion}", "3.2", "million", False),
+    ("0.511\\ \\mathrm{MeV}/\\mathrm{c}^2", "0.511", "$\\mathrm{MeV}/\\mathrm{c}^2$", True), ("511\\ \\text{keV}/c^2", "0.511", "$\\mathrm{MeV}/\\mathrm{c}^2$", True),
+    ("9.11e-31\\,kg", "0.511", "$\\mathrm{MeV}/\\mathrm{c}^2$", True), ("0.511\\,MeV", "0.511", "$\\mathrm{MeV}/\\mathrm{c}^2$", False), ("2\\ \\mathring{A}", "2", "$\\mathring{A}$", True),
     # one value only
     ("45 or 90", "45.0", "", False), ("90 or 45", "45.0", "", False), ("45, 90", "45.0", "", False), ("not 45", "45.0", "", False), ("-45", "45.0", "", False),
     ("450", "45.0", "", False), ("", "45.0", "", False), ("44 + 1", "45.0", "", False), ("45 = 90", "45.0", "", False),
@@ -142,7 +146,8 @@ def test_a_gold_that_is_no_molecule_is_malformed(gold: Any) -> None:
 
 
 def test_without_rdkit_the_item_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "rdkit", None)
+    for name in ("rdkit", "rdkit.Chem", "rdkit.RDLogger"):
+        monkeypatch.setitem(sys.modules, name, None)
     for cached in (smiles._chem, smiles.canonical):
         cached.cache_clear()
     try:
@@ -150,7 +155,7 @@ def test_without_rdkit_the_item_says_what_to_install(monkeypatch: pytest.MonkeyP
             outcome = judge("chem_smiles", response, "CCO")
             assert (outcome.status, outcome.reason, outcome.score) == (
                 Status.ERROR,
-                Reason.UNKNOWN_DATA_SOURCE,
+                Reason.MALFORMED_ITEM,
                 None,
             )
             assert "reward-service[science]" in outcome.detail["message"]

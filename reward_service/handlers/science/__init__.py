@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from reward_service.handlers import _judging
+from reward_service.handlers._optional import Missing, missing
 from reward_service.handlers._qa import find_answer
 from reward_service.handlers._text import boxes
 from reward_service.handlers.math import Verdict
@@ -35,7 +36,6 @@ from reward_service.types import (
     Profile,
     Reason,
     accept,
-    cannot_judge,
     malformed,
     reject,
 )
@@ -113,9 +113,8 @@ def unusable(kind: str, gold: Any, item: Item) -> Outcome | None:
             return malformed("the ground truth is not a SMILES string that RDKit can read")
         if kind in ("scibench", "theoremqa"):
             _benchmark(kind, gold, "0", item)
-    except smiles.Missing:
-        # This installation has no handler for it; sending the item again won't help.
-        return cannot_judge(Reason.UNKNOWN_DATA_SOURCE, NO_RDKIT)
+    except Missing as error:
+        return missing(error)
     except benchmarks.GoldError as error:
         return malformed(str(error))
     return None

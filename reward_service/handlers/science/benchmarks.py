@@ -22,7 +22,7 @@ from reward_service.handlers._text import collapse
 from reward_service.handlers.math import Verdict
 from reward_service.handlers.science import units
 from reward_service.handlers.science.gold import Decision, items_of
-from reward_service.handlers.science.number import Number, read_number
+from reward_service.handlers.science.number import SCALES, Number, read_number
 from reward_service.handlers.science.quantity import Quantity, compare, read_quantity
 from reward_service.handlers.science.reading import answer_of, notation, turned
 from reward_service.handlers.science.units import Unit
@@ -47,10 +47,10 @@ class Scaled(NamedTuple):
 @lru_cache(maxsize=2_048)
 def unit_of(text: str) -> Scaled:
     """`$10^{14} \\mathrm{~Hz}$` is Hz and 10^14; what is no unit stays text."""
-    plain = collapse(notation(text)).strip("}{ ")
+    plain = collapse(notation(text)).lstrip("}× ").strip()
     multiplier = Fraction(1)
     if plain.startswith("10") and (found := read_number(plain)) is not None and not found[0].counted:
-        multiplier, plain = found[0].value, found[1].strip("}{ ×*·")
+        multiplier, plain = found[0].value, found[1].lstrip("}×*· ").strip()
     return Scaled(units.readings(plain), plain, multiplier)
 
 
@@ -61,7 +61,7 @@ def scibench(gold: Any, answer: str, unit: Any, question: str) -> Decision:
     wanted = Quantity(_times(number, scaled.multiplier), scaled.units, suffix=scaled.text)
     if scaled.text and not scaled.units and scaled.text not in "$€£":
         wanted = wanted._replace(label=scaled.text.lower())
-    found = _quantity(answer, "}" if "}" in notation(str(unit)) else "")
+    found = _quantity(answer, scaled.text)
     if found is None:
         return Decision(Verdict.NOT_EQUAL, "scibench", hedged=turned(answer))
     verdict = compare(wanted, found, question, SCIBENCH_TOLERANCE).verdict
@@ -72,6 +72,9 @@ def scibench(gold: Any, answer: str, unit: Any, question: str) -> Decision:
         and _states_power(question, scaled)
     ):
         verdict = compare(Quantity(number), found, question, SCIBENCH_TOLERANCE).verdict
+    if verdict is Verdict.NOT_EQUAL and scaled.text.lower() in SCALES:
+        whole = _times(number, Fraction(10) ** SCALES[scaled.text.lower()])
+        verdict = compare(Quantity(whole), found, question, SCIBENCH_TOLERANCE).verdict
     # A label that can't be compared is no equality: there is no judge for numbers.
     return Decision(verdict if verdict is Verdict.EQUAL else Verdict.NOT_EQUAL, "scibench")
 
@@ -85,9 +88,14 @@ def _times(number: Number, factor: Fraction) -> Number:
     return number._replace(value=number.value * factor)
 
 
-def _quantity(answer: str, stray: str = "") -> Quantity | None:
+def _quantity(answer: str, unit: str = "") -> Quantity | None:
+    """The answer as a quantity; `unit`, written as the row has it, may stand behind the number whatever it is."""
     text = answer_of(answer).text
-    return read_quantity(text) or (read_quantity(text.replace(stray, "")) if stray else None)
+    found = read_quantity(text)
+    if found is None and unit:
+        bare = text.rstrip("} ").removesuffix(unit.rstrip("} ")).rstrip()
+        found = read_quantity(bare) if len(bare) < len(text.rstrip("} ")) else None
+    return found
 
 
 def _number(gold: Any) -> Number:

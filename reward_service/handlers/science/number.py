@@ -48,7 +48,7 @@ _NUMBER = re.compile(
     rf"(?:[eE](?P<e>[-+]?\d{{1,4}})|\s?[×xX*·]\s?{_TIMES_TEN})?(?:\s?/\s?(?P<below>\d+(?:\.\d+)?)(?![\d.]))?"
     r")"
 )
-_SCALES = {
+SCALES = {
     "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "hundred": 2,
 }  # fmt: skip
 _SCALE = re.compile(r"\s*(hundred|thousand|million|billion|trillion)s?\b", re.IGNORECASE)
@@ -114,7 +114,7 @@ def read_number(text: str) -> tuple[Number, str] | None:
         )
     scale = _SCALE.match(rest)
     if scale is not None:
-        power = _SCALES[scale.group(1).lower()]
+        power = SCALES[scale.group(1).lower()]
         found = Number(found.value * _ten(power), found.digits, found.place + power, False)
         rest = rest[scale.end() :]
     return found, rest

@@ -24,7 +24,7 @@ _MACRO = re.compile(
 _CE = re.compile(r"\\(?:ce|unit|si|rm)\s*(?=\{)")
 _CIRC = re.compile(r"\^?\s*\{?\s*\\circ\s*\}?|\\degree(?:s)?(?![a-zA-Z])|º|˚|\^\s*\{?\s*°\s*\}?")
 _DEGREE_OF = re.compile(r"°\s*(?=[CFKR]\b)")
-_SPACING = re.compile(r"\\(?:[,;:! ]|quad|qquad|thinspace|left|right|displaystyle|bf)(?![a-zA-Z])|~")
+_SPACING = re.compile(r"\\[,;:! ]|\\(?:quad|qquad|thinspace|left|right|displaystyle|bf)(?![a-zA-Z])|~")
 _NAMED = {
     r"\times": "×", r"\cdot": "·", r"\ast": "*", r"\bullet": "·", r"\div": "÷", r"\mu": "μ", r"\Omega": "Ω", r"\AA": "Å",
     r"\approx": "≈", r"\simeq": "≈", r"\sim": "≈", r"\cong": "≈", r"\rightarrow": "→", r"\longrightarrow": "→", r"\to": "→",

@@ -3,7 +3,7 @@ r"""SMILES: two strings are the same molecule if RDKit writes them the same way.
 What is decided here: equality is that of canonical isomeric SMILES, so another atom order, Kekulé bonds and explicit
 hydrogens are the same, and a missing or other stereo centre, double bond geometry, charge or salt is not. A string that
 RDKit can't read, or that holds no atom (the empty string parses), is no molecule. RDKit is an extra: `Missing` where it
-isn't installed. Its log is silenced, because it quotes what it reads.
+isn't installed (`_optional`). Its log is silenced, because it quotes what it reads.
 """
 
 from __future__ import annotations
@@ -12,23 +12,17 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from reward_service.handlers._optional import Missing, load
+
 MAX_CHARS = 600
 MAX_ATOMS = 400
 
 
-class Missing(Exception):
-    """RDKit is not installed."""
-
-
 @lru_cache(maxsize=1)
 def _chem() -> Any:
-    try:
-        from rdkit import Chem, RDLogger
-    except ImportError as error:
-        raise Missing from error
-    silence: Any = RDLogger.DisableLog  # type: ignore[attr-defined]
-    silence("rdApp.*")
-    return Chem
+    chem = load("rdkit.Chem", "science")
+    load("rdkit.RDLogger", "science").DisableLog("rdApp.*")
+    return chem
 
 
 def warm_up() -> bool:

@@ -77,7 +77,7 @@ def by_quantity(gold: Gold, text: str, answer: Answer, question: str) -> Decisio
             return Decision(Verdict.of(all(verdict is Verdict.EQUAL for verdict in verdicts)), "said_twice")
     if turned(answer.text) or SEVERAL.search(answer.text) or _BOUNDS.search(answer.text):
         return Decision(Verdict.NOT_EQUAL, "quantity", hedged=True)
-    if _closed_form(answer.text):
+    if _closed_form(answer.text) and "=" not in answer.text:
         verdict = same_math(_digits(wanted.number, gold), answer.text)
         if verdict is Verdict.EQUAL:
             return Decision(verdict, "math")
