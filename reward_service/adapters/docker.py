@@ -272,13 +272,17 @@ class _Engine:
     async def _remove(self, place: _Place) -> None:
         if place.attached is not None:
             place.attached.stream.discard()
-        if place.container:
-            with suppress(EngineError):  # the engine is down: the reaper finds the container when it is back
-                await self.call(self.api.remove, place.container)
-        if place.agent is not None:
-            place.agent.close()
-        elif place.attached is not None:
-            place.attached.writer.close()
+        try:
+            if place.container:
+                with suppress(
+                    EngineError
+                ):  # the engine is down: the reaper finds the container when it is back
+                    await self.call(self.api.remove, place.container)
+        finally:
+            if place.agent is not None:
+                place.agent.close()
+            elif place.attached is not None:
+                place.attached.writer.close()
 
     async def _check_idle(self) -> None:
         """Idle agents answer, and idle places that have served their time are replaced."""
@@ -362,8 +366,9 @@ class DockerSandbox:
         await asyncio.gather(*self._keepers, return_exceptions=True)
         for _, waiter in self._waiting:
             waiter.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_STOP_SECONDS)
         await asyncio.gather(*(engine.stop() for engine in self._engines))
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something in the background, and keep it from being collected."""

@@ -239,7 +239,7 @@ async def test_a_clean_place_is_used_again_and_a_worn_one_replaced(options: Dock
         for number in range(23):
             assert (await run(sandbox, DOUBLE, str(number)))[0].stdout == f"{2 * number}\n"
         await until(lambda: sandbox.recycled["worn"] >= 3)
-        assert set(sandbox.recycled) == {"worn"}
+        assert not set(sandbox.recycled) - {"worn", "orphan"}
         assert sandbox.recycled["worn"] <= 5
 
 
@@ -259,7 +259,7 @@ async def test_an_abandoned_run_ends_and_its_place_survives(sandbox: DockerSandb
             async with asyncio.timeout(0.3):
                 await run(sandbox, LOOP)
         await until(lambda: sandbox.status()["busy"] == 0, 5)
-    assert not sandbox.recycled
+    assert not set(sandbox.recycled) - {"orphan"}  # another test's
     assert (await run(sandbox, DOUBLE, "3"))[0].stdout == "6\n"
 
 
@@ -383,8 +383,8 @@ async def test_the_reaper_takes_orphans_and_nothing_else(options: DockerOptions)
         made.append(api.create(**spec))  # not started: nothing ends it but a reaper
     try:
         async with DockerSandbox(options) as sandbox:
-            await until(lambda: sandbox.recycled["orphan"] == 1)
-            assert not mine(host, dead)
+            await until(lambda: not mine(host, dead))  # by this sandbox, or by one of a test beside
+            await run(sandbox, DOUBLE, "1")
             assert [found["Id"] for found in mine(host, alive)] == made[1:]
     finally:
         for name in made:
