@@ -1,8 +1,8 @@
 """Cheats against the math handler: none is paid, and the honest answer beside each is.
 
-The rows below are our own, one class a line. Those in ../shared/hacks are run too where they exist. Two of their controls are not
-paid: a parenthesis behind the answer that talks about it, and a formula without a box or marker. `policy` cases: `5\\%` is paid
-for 5, as percent signs of ground truths come and go.
+The rows below are our own, one class a line. Those in ../shared/hacks are run too where they exist. Two of
+their controls are not paid: a parenthesis behind the answer that talks about it, and a formula without a box
+or marker. `policy` cases: `5\\%` is paid for 5, as percent signs of ground truths come and go.
 """
 
 from __future__ import annotations

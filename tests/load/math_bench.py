@@ -1,10 +1,11 @@
 """CPU per pair of the math handler beside math-verify: `python -m tests.load.math_bench`.
 
-Each side runs in a process of its own, on the pairs of ../shared/data, after its own warm-up; what is printed are microseconds
-of CPU per pair and the ratio. "first" is the first pass over the pairs (a ground truth comes twice in HardVerify), "warm" the second:
-math-verify's grammar is warm then, and our ground truths are prepared. `--http` posts batches of 256 GSM8K-like items to a service
-with an empty cache and prints the items per second, by CPU time and by the wall with as many connections as cores. `--memory` judges 100,000 items in one process and
-prints its resident size on the way.
+Each side runs in a process of its own, on the pairs of ../shared/data, after its own warm-up; what is printed
+are microseconds of CPU per pair and the ratio. "first" is the first pass over the pairs (a ground truth comes
+twice in HardVerify), "warm" the second: math-verify's grammar is warm then, and our ground truths are
+prepared. `--http` posts batches of 256 GSM8K-like items to a service with an empty cache and prints the items
+per second, by CPU time and by the wall with as many connections as cores. `--memory` judges 100,000 items in
+one process and prints its resident size on the way.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Random pairs through the math handler: `python -m tests.load.math_fuzz --pairs 100000 --seed 1`.
 
-Answers are made from soup (random tokens), from grammar (random expressions), and by mutation of either; ground truths likewise. It
-fails on an exception, on an item over the CPU limit, and on a verdict that depends on who is asked first (cache, order).
-Prints the verdicts, the slowest items and the resident size.
+Answers are made from soup (random tokens), from grammar (random expressions), and by mutation of either;
+ground truths likewise. It fails on an exception, on an item over the CPU limit, and on a verdict that depends
+on who is asked first (cache, order). Prints the verdicts, the slowest items and the resident size.
 """
 
 from __future__ import annotations

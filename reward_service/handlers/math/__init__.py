@@ -1,8 +1,9 @@
 r"""Mathematical answers: extracted, read, and compared as what the ground truth is.
 
-What is decided here: the reward. The answer is found by `answer.py`'s rule, judged by the ladder (`ladder.py`: text and exact numbers,
-our own trees with ball arithmetic, sympy), and paid only where a comparator says *equal*. Nothing that a response says is ever
-evaluated. The `guru` profile is the published Reasoning360 scorer's rule (`guru.py`).
+What is decided here: the reward. The answer is found by `answer.py`'s rule, judged by the ladder
+(`ladder.py`: text and exact numbers, our own trees with ball arithmetic, sympy), and paid only where a
+comparator says *equal*. Nothing that a response says is ever evaluated. The `guru` profile is the published
+Reasoning360 scorer's rule (`guru.py`).
 """
 
 from __future__ import annotations

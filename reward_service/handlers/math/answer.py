@@ -2,16 +2,16 @@ r"""Where in a response the answer is.
 
 What is decided here, in this order, on what follows the last `</think>`:
 
-1. The last closed, outermost `\boxed{…}` or `\fbox{…}`. Boxes that follow each other with nothing but commas, "and" or "or"
-   between them are one answer in parts: joined where the ground truth has parts, `ambiguous_answer` where it has one.
-   A box that was taken back by a later one, further on, doesn't count.
-2. Without a box, and where the data source's rule names it: what follows the last `####`; the last "Answer: …" or "The
-   final answer is …" line. More than two different such lines are a list of guesses: ambiguous.
+1. The last closed, outermost `\boxed{…}` or `\fbox{…}`. Boxes that follow each other with nothing but
+   commas, "and" or "or" between them are one answer in parts: joined where the ground truth has parts,
+   `ambiguous_answer` where it has one. A box that was taken back by a later one, further on, doesn't count.
+2. Without a box, and where the data source's rule names it: what follows the last `####`; the last "Answer:
+   …" or "The final answer is …" line. More than two different such lines are a list of guesses: ambiguous.
 3. A statement behind the box that says another answer makes it ambiguous (the caller compares the two).
 
-The whole response is never the answer. `anywhere` is another mode, off by default, for evaluation dumps of models
-that box nothing: it goes on with the last formula and the last number. A thinking part that never ends has no
-answer, and a box that never closes is none.
+The whole response is never the answer. `anywhere` is another mode, off by default, for evaluation dumps of
+models that box nothing: it goes on with the last formula and the last number. A thinking part that never ends
+has no answer, and a box that never closes is none.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ _NUMERAL = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?", re.ASCII)
 def boxed_number(response: str) -> str | None:
     """The number in the response's only box, where nothing else could be meant; the most frequent case by far.
 
-    None says nothing: `find` decides then. It is an integer or a decimal, with a minus and thousands separators at most.
+    None says nothing: `find` decides then. It is an integer or a decimal, with a minus and separators at most.
     """
     at = response.rfind("\\boxed{")
     if at < 0:

@@ -1,8 +1,8 @@
 r"""Arithmetic of the grammar: sums, products, powers, and what stands behind a number.
 
-What is decided here: standing side by side multiplies, but never two numbers; `/` and juxtaposition bind alike from left to right;
-powers bind to the right. Words behind a number are a unit, a percentage, a scale or the beginning of a condition; other
-words make the answer unreadable.
+What is decided here: standing side by side multiplies, but never two numbers; `/` and juxtaposition bind
+alike from left to right; powers bind to the right. Words behind a number are a unit, a percentage, a scale or
+the beginning of a condition; other words make the answer unreadable.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 r"""Primaries of the grammar: numbers, names, functions.
 
-What is decided here: what one token begins. `f(x)` is a call for the letters that name functions, a product for the others; `\\sin 2x`
-takes its argument without brackets up to a sum; `0.3\\overline{6}` repeats; `2\\frac12` is a mixed number.
+What is decided here: what one token begins. `f(x)` is a call for the letters that name functions, a product
+for the others; `\\sin 2x` takes its argument without brackets up to a sum; `0.3\\overline{6}` repeats;
+`2\\frac12` is a mixed number.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Balls: values of trees of any size, as intervals with a proof (python-flint).
 
-What is decided here: how a number is computed without ever being expanded. Two disjoint balls are two different numbers.
-Powers and factorials of any size are cheap; where a value would take more than a bounded time, there is none.
+What is decided here: how a number is computed without ever being expanded. Two disjoint balls are two
+different numbers. Powers and factorials of any size are cheap; where a value would take more than a bounded
+time, there is none.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 r"""Primaries of the grammar: macros with arguments, brackets, sets, matrices.
 
-What is decided here: that every bracket must close with its own kind, but for intervals; that a set's bar is "such that"; that what only
-the symbolic tier can read (integrals, limits) is a `hard` node which takes the rest of the answer.
+What is decided here: that every bracket must close with its own kind, but for intervals; that a set's bar is
+"such that"; that what only the symbolic tier can read (integrals, limits) is a `hard` node which takes the
+rest of the answer.
 """
 
 from __future__ import annotations

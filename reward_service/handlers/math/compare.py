@@ -1,8 +1,8 @@
 r"""Tier 2: two trees, by the kind of thing that the ground truth is.
 
-What is decided here: types come from the ground truth. A set is not a list, an interval not a point, a tuple has an
-order, a list has none. Every comparator says equal, not equal or can't say, and nothing that can't be said is
-paid. Where two readings of an answer are open (a pair or an interval), the ground truth picks one.
+What is decided here: types come from the ground truth. A set is not a list, an interval not a point, a tuple
+has an order, a list has none. Every comparator says equal, not equal or can't say, and nothing that can't be
+said is paid. Where two readings of an answer are open (a pair or an interval), the ground truth picks one.
 """
 
 from __future__ import annotations
@@ -225,8 +225,11 @@ def _relations(gold: Node, answer: Node, options: Options) -> tuple[Answer, str]
 
 
 def _chain(answer: Node, options: Options) -> tuple[Node, ...] | None:
-    """The members of an answer's chain that may be its value: all if every link holds, the last if one can't be
-    checked (it may hold for the problem's own numbers), none if a link is false."""
+    """The members of an answer's chain that may be its value; None if it is no chain.
+
+    All if every link holds, the last if one can't be checked (it may hold for the problem's own numbers), none if a
+    link is false.
+    """
     members = chain_members(answer)
     if members is None:
         return None

@@ -1,8 +1,8 @@
 r"""Tier 1: the same text, and numbers that are written as numbers.
 
-What is decided here: what can be settled without a parser, in some microseconds: integers, decimals, fractions and
-thousands separators on both sides. Anything with a sign behind it, any rounding and any other form is left to
-the next tier; so is everything where the two readings of a comma could matter.
+What is decided here: what can be settled without a parser, in some microseconds: integers, decimals,
+fractions and thousands separators on both sides. Anything with a sign behind it, any rounding and any other
+form is left to the next tier; so is everything where the two readings of a comma could matter.
 """
 
 from __future__ import annotations

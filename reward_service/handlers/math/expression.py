@@ -2,8 +2,8 @@ r"""The bounded parser: an undressed answer (LaTeX or plain) into a tree of our 
 
 What is decided here: the grammar, from the outside in: parts joined by `;`, "or", "and" and commas; chains of
 relations; ratios; unions and differences; sums; products (explicit or by juxtaposition); powers and what
-stands behind a number (`!`, `%`, `°`, a base, a unit); brackets. What isn't in the grammar is refused as a whole:
-nothing is ever picked out of an answer that could not be read. Nothing is evaluated or expanded here.
+stands behind a number (`!`, `%`, `°`, a base, a unit); brackets. What isn't in the grammar is refused as a
+whole: nothing is ever picked out of an answer that could not be read. Nothing is evaluated or expanded here.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 r"""The answer-form guard: an answer that only restates the question isn't one.
 
-What is decided here: where the ground truth is a written number, the answer must be one too, or a closed form that
-can't be evaluated further. `123\cdot456`, `2^{10}`, `\binom{4}{2}`, `5!`, `\log_2 4`, `\sin^2x+\cos^2x` are work left undone;
-`\frac{27}{59}`, `17+10\sqrt6`, `1.5\times10^3`, `10^6` are not. An operation that changes nothing (`1^2`, `5+0`) is dress. A
-fraction is reduced if the ground truth is a fraction. A ground truth that has the factors of a polynomial wants
-factors, and a polynomial written out wants no product; where the question is known, it says so instead.
+What is decided here: where the ground truth is a written number, the answer must be one too, or a closed form
+that can't be evaluated further. `123\cdot456`, `2^{10}`, `\binom{4}{2}`, `5!`, `\log_2 4`, `\sin^2x+\cos^2x`
+are work left undone; `\frac{27}{59}`, `17+10\sqrt6`, `1.5\times10^3`, `10^6` are not. An operation that
+changes nothing (`1^2`, `5+0`) is dress. A fraction is reduced if the ground truth is a fraction. A ground
+truth that has the factors of a polynomial wants factors, and a polynomial written out wants no product; where
+the question is known, it says so instead.
 """
 
 from __future__ import annotations

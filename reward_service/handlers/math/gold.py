@@ -1,9 +1,10 @@
 """The ground truth, prepared once.
 
-What is decided here: what of a ground truth is read when. Its text and number are made at once, its tree when the first
-answer needs one; both are kept for the last few thousand ground truths (a prompt's 16 rollouts share one). A ground truth is
-trusted: its number may have any words behind it, a list of circled digits is a list, and backslashes that JSON ate
-are put back. A ground truth that holds boxes is what stands in the last of them.
+What is decided here: what of a ground truth is read when. Its text and number are made at once, its tree when
+the first answer needs one; both are kept for the last few thousand ground truths (a prompt's 16 rollouts
+share one). A ground truth is trusted: its number may have any words behind it, a list of circled digits is a
+list, and backslashes that JSON ate are put back. A ground truth that holds boxes is what stands in the last
+of them.
 """
 
 from __future__ import annotations
@@ -40,7 +41,11 @@ class Trees(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Gold:
-    """A prepared ground truth. text: undressed; source: as it came; key: without spaces; written: the number that it is, if it is one."""
+    """A prepared ground truth.
+
+    source: as it came; raw: repaired, boxes opened; text: undressed; key: without spaces; written: its number, if it
+    is one.
+    """
 
     source: str
     raw: str

@@ -1,11 +1,12 @@
 r"""The published scorers' rules, for comparing old runs (`profile: guru`).
 
-What is decided here: which published rule a data source follows, and where we leave it because it isn't deterministic or safe.
-`naive_dapo` (guru.md §2a) is the default; `extra_info.reward_metric: "prime_math"` and `numina_*` take prime_math's; GSM8K, MATH,
-DAPO/AIME and geometry3k have their own (guru.md §2b). Left out: the evaluation of responses (`handle_pi`, sympy's `parse_expr`),
-whose place balls take; timers that read a busy machine as a wrong answer; the judge model. DAPO's −1/+1 becomes 0/1,
-because a score lies in [0, 1]. The defects of guru.md §5.1 that are deterministic stay: no box means the whole response, an
-unreduced fraction is wrong, and prime_math pays a hundredth and a hundredfold and a relative error of 1e-4.
+What is decided here: which published rule a data source follows, and where we leave it because it isn't
+deterministic or safe. `naive_dapo` (guru.md §2a) is the default; `extra_info.reward_metric: "prime_math"` and
+`numina_*` take prime_math's; GSM8K, MATH, DAPO/AIME and geometry3k have their own (guru.md §2b). Left out:
+the evaluation of responses (`handle_pi`, sympy's `parse_expr`), whose place balls take; timers that read a
+busy machine as a wrong answer; the judge model. DAPO's −1/+1 becomes 0/1, because a score lies in [0, 1]. The
+defects of guru.md §5.1 that are deterministic stay: no box means the whole response, an unreduced fraction is
+wrong, and prime_math pays a hundredth and a hundredfold and a relative error of 1e-4.
 """
 
 from __future__ import annotations

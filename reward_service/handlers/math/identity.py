@@ -1,11 +1,11 @@
 """Are two expressions the same value, or the same function of their symbols?
 
-What is decided here: equality by computing, never by rewriting. Constants: exact fractions if both are; else balls,
-where disjoint means different for certain and overlap at 160 and again at 1,200 bits means equal. Expressions with
-symbols are compared at fixed pseudo-random points: positive, negative, between 0 and 1, small integers. A point
-counts where at least one side is real and both are defined; then the other must be real and equal, so that `|x|`
-isn't `x` and `\\ln x^2` isn't `2\\ln x`, while branch cuts beyond the real domain don't matter. Where that leaves too
-few points (or the imaginary unit is about) complex points decide.
+What is decided here: equality by computing, never by rewriting. Constants: exact fractions if both are; else
+balls, where disjoint means different for certain and overlap at 160 and again at 1,200 bits means equal.
+Expressions with symbols are compared at fixed pseudo-random points: positive, negative, between 0 and 1,
+small integers. A point counts where at least one side is real and both are defined; then the other must be
+real and equal, so that `|x|` isn't `x` and `\\ln x^2` isn't `2\\ln x`, while branch cuts beyond the real
+domain don't matter. Where that leaves too few points (or the imaginary unit is about) complex points decide.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 r"""The elements of a collection.
 
-What is decided here: what one element is. Both signs of `\\pm` are two elements, free of each other between the parts of a tuple; a
-name in front of a list (`x=1,2`) is taken off; names that come again (`p=5, q=2; p=7, q=2`) make tuples.
+What is decided here: what one element is. Both signs of `\\pm` are two elements, free of each other between
+the parts of a tuple; a name in front of a list (`x=1,2`) is taken off; names that come again (`p=5, q=2; p=7,
+q=2`) make tuples.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The ladder of comparators: text and numbers, our own trees, sympy; cheapest first.
 
-What is decided here: who is asked, and when it ends. A tier that is sure ends it; "can't say" goes on; nothing that no
-tier can say is paid. Sympy is only asked about
-expressions that our trees can't hold or couldn't decide, and only where the ground truth has such a construct itself:
-an integral in the answer alone is work left undone.
+What is decided here: who is asked, and when it ends. A tier that is sure ends it; "can't say" goes on;
+nothing that no tier can say is paid. Sympy is only asked about expressions that our trees can't hold or
+couldn't decide, and only where the ground truth has such a construct itself: an integral in the answer alone
+is work left undone.
 """
 
 from __future__ import annotations

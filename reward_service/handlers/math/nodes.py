@@ -87,7 +87,10 @@ class Node(NamedTuple):
 
 
 class Number(NamedTuple):
-    """A written number. `places`: decimals shown, shifted by an exponent (None for an integer); `digits`: significant ones."""
+    """A written number.
+
+    places: decimals shown, shifted by an exponent (None for an integer); digits: significant ones.
+    """
 
     value: Fraction
     places: int | None = None

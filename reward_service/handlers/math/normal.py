@@ -1,9 +1,9 @@
 r"""The dress of an answer, taken off without changing what it says.
 
 What is decided here: which characters and macros mean the same. Look-alikes are only folded where a reader
-sees the same thing: `−5`, `１５`, `½`, `∞`; not `①`, `Ⅹ` or the Cyrillic `х`. Invisible characters and text direction
-marks go. What hides or strikes out (`\phantom`, `\cancel`, `\color`) is left in place, so that the parser
-refuses it. Everything is linear.
+sees the same thing: `−5`, `１５`, `½`, `∞`; not `①`, `Ⅹ` or the Cyrillic `х`. Invisible characters and text
+direction marks go. What hides or strikes out (`\phantom`, `\cancel`, `\color`) is left in place, so that the
+parser refuses it. Everything is linear.
 """
 
 from __future__ import annotations

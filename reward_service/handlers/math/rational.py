@@ -1,8 +1,8 @@
 """Exact values of trees: fractions, where they stay small.
 
-What is decided here: what is computed exactly, and what isn't any more. A fraction may take `MAX_BITS`; a power modulo a number is
-never expanded. Odd roots of negative numbers are real, as pupils write them; `0^0`, `\\infty-\\infty` and division by zero have no
-value.
+What is decided here: what is computed exactly, and what isn't any more. A fraction may take `MAX_BITS`; a
+power modulo a number is never expanded. Odd roots of negative numbers are real, as pupils write them; `0^0`,
+`\\infty-\\infty` and division by zero have no value.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 r"""The cursor over the tokens that the parts of the parser share.
 
-What is decided here: that the parser is one recursive descent in three files by level (atoms, arithmetic, expression), with
-one position and one depth. The methods of higher levels that brackets go back to are declared here.
+What is decided here: that the parser is one recursive descent in three files by level (atoms, arithmetic,
+expression), with one position and one depth. The methods of higher levels that brackets go back to are
+declared here.
 """
 
 from __future__ import annotations

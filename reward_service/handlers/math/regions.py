@@ -1,9 +1,9 @@
 r"""Sets of reals: intervals, inequalities, set-builders, unions of them.
 
-What is decided here: `(-\infty,2)`, `x<2`, `2>x`, `x\in(-\infty,2)` and `\{x \mid x<2\}` are one set, under any name of the
-variable. Bounds are compared as values, open and closed ends exactly. Inequalities are read as they stand
-(the variable alone on one side): one that still has to be solved is not an answer, unless the caller says
-so (`solve`).
+What is decided here: `(-\infty,2)`, `x<2`, `2>x`, `x\in(-\infty,2)` and `\{x \mid x<2\}` are one set, under
+any name of the variable. Bounds are compared as values, open and closed ends exactly. Inequalities are read
+as they stand (the variable alone on one side): one that still has to be solved is not an answer, unless the
+caller says so (`solve`).
 """
 
 from __future__ import annotations

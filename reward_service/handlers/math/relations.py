@@ -1,8 +1,8 @@
 r"""Equations, definitions and chains.
 
-What is decided here: `f(x)=2x`, `N=n`, `x=3`, `(p,q)=(3,2)`, `|AB|=1` name a value, and the value answers; a chain's every link must
-hold; an equation that isn't solved for anything is the same under any constant factor. `x=3` is not
-answered by `2x+1=7`, which restates it.
+What is decided here: `f(x)=2x`, `N=n`, `x=3`, `(p,q)=(3,2)`, `|AB|=1` name a value, and the value answers; a
+chain's every link must hold; an equation that isn't solved for anything is the same under any constant
+factor. `x=3` is not answered by `2x+1=7`, which restates it.
 """
 
 from __future__ import annotations

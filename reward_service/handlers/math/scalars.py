@@ -1,10 +1,10 @@
 r"""Two single values: numbers, quantities with a unit, functions of their symbols.
 
-What is decided here: tolerance and units. Equality is exact. A decimal in the ground truth may be met by an exact
-value that rounds to it (three significant digits at least, never an integer); an exact ground truth by a decimal of at
-least six significant digits, unless it is a form in π, which is asked for as it stands. `50%` is 50 or 0.5; a
-ground truth without the sign is met by `p%` as p, and as p/100 only if it is a proportion. `45°` is 45 or π/4.
-A known unit must fit a known unit; a number without one fits any.
+What is decided here: tolerance and units. Equality is exact. A decimal in the ground truth may be met by an
+exact value that rounds to it (three significant digits at least, never an integer); an exact ground truth by
+a decimal of at least six significant digits, unless it is a form in π, which is asked for as it stands. `50%`
+is 50 or 0.5; a ground truth without the sign is met by `p%` as p, and as p/100 only if it is a proportion.
+`45°` is 45 or π/4. A known unit must fit a known unit; a number without one fits any.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def match_scalar(gold: Node, answer: Node, options: Options) -> bool | None:
 
 
 def _with_unit(node: Node) -> Node:
-    """`5 m`, `3 m/s^2`, `2 \\mathrm{K^{-1}}` in letters, where no symbol is asked for: a number and nothing but units."""
+    """`5 m`, `3 m/s^2`, `2 \\mathrm{K^{-1}}` in letters, where no symbol is asked for."""
     node = bare(node)
     if node.op not in ("mul", "div") or len(symbols(node)) > 4:
         return node

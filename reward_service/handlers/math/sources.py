@@ -1,7 +1,7 @@
 r"""The data sources of the math handler, and where their answers stand.
 
-What is decided here: which markers count beside a box. Guru's and verl's names are those of `RS/__init__.py` (guru.md §2a, §2b);
-the rest are the names under which the same data is published.
+What is decided here: which markers count beside a box. Guru's and verl's names are those of `RS/__init__.py`
+(guru.md §2a, §2b); the rest are the names under which the same data is published.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 r"""Tier 3: math-verify's grammar and sympy, for what our own tree can't hold. The last resort.
 
-What is decided here: what sympy may see. Only LaTeX whose every token is on a short list, with small numbers, no towers
-and no words; numbers are made by us, because sympy's own way from text to number is an evaluation. It runs
-under a CPU timer of its own where the process has one (the main thread), below the pool's, so that a hard integral
-ends as "can't say". A tiny difference isn't equality: math-verify's absolute tolerance is checked again, relatively.
+What is decided here: what sympy may see. Only LaTeX whose every token is on a short list, with small numbers,
+no towers and no words; numbers are made by us, because sympy's own way from text to number is an evaluation.
+It runs under a CPU timer of its own where the process has one (the main thread), below the pool's, so that a
+hard integral ends as "can't say". A tiny difference isn't equality: math-verify's absolute tolerance is
+checked again, relatively.
 """
 
 from __future__ import annotations

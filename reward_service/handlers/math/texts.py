@@ -1,7 +1,8 @@
 """Words as answers.
 
-What is decided here: the same words in the same order are the same answer, articles, case and punctuation aside. Other words may
-still mean the same, and nobody here can say: two different texts are "can't say", which isn't paid.
+What is decided here: the same words in the same order are the same answer, articles, case and punctuation
+aside. Other words may still mean the same, and nobody here can say: two different texts are "can't say",
+which isn't paid.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ _OPTION = re.compile(r"(?:option|choice|answer|case)\s+\(?([a-j])\)?")
 _REALS = frozenset(
     ("all real numbers", "all reals", "real numbers", "set of all real numbers", "set of real numbers")
 )
-_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen"
+)
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _COUNTS = {
     **{word: value for value, word in enumerate(_ONES.split())},
@@ -65,7 +69,7 @@ def match_texts(gold: Node, answer: Node) -> bool | None:
 
 
 def plain_text(text: str) -> str:
-    """The words and numbers of a text that holds nothing else, normalised; "" if it holds anything else, or no letter."""
+    """The words and numbers of a text that is made of nothing else, normalised; "" for any other text."""
     text = undressed_words(text)
     if _PLAIN.fullmatch(text) is None or _LETTER.search(text) is None:
         return ""

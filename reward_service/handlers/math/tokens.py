@@ -25,12 +25,14 @@ class Token(NamedTuple):
 
 END = Token("end", "")
 
+_SAME_NAME = (
+    "sin cos tan cot sec csc sinh cosh tanh coth arcsin arccos arctan arccot arcsec arccsc arsinh arcosh artanh ln log lg exp "
+    "sqrt cbrt gcd lcm max min sgn det Re Im arg erf erfc Gamma floor ceil abs binom choose deg dim"
+)
 FUNCTIONS = {
-    **{name: name for name in ["sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "coth", "arcsin", "arccos", "arctan", "ln", "log", "exp", "sqrt", "gcd", "lcm", "max", "min", "sgn", "det", "Re", "Im", "arg", "erf", "erfc", "Gamma", "floor", "ceil", "abs", "binom", "deg", "dim"]},
-    "asin": "arcsin", "acos": "arccos", "atan": "arctan", "arctg": "arctan", "tg": "tan", "ctg": "cot", "cosec": "csc", "lg": "lg",
-    "arccot": "arccot", "arcsec": "arcsec", "arccsc": "arccsc", "arsinh": "arsinh", "arcosh": "arcosh", "artanh": "artanh",
+    **{name: name for name in _SAME_NAME.split()},
+    "asin": "arcsin", "acos": "arccos", "atan": "arctan", "arctg": "arctan", "tg": "tan", "ctg": "cot", "cosec": "csc",
     "arcsinh": "arsinh", "arccosh": "arcosh", "arctanh": "artanh", "asinh": "arsinh", "acosh": "arcosh", "atanh": "artanh",
-    "cbrt": "cbrt", "choose": "choose",
 }  # fmt: skip
 _PLAIN_CONSTANTS = {
     "pi": "pi",

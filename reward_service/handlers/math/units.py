@@ -1,9 +1,9 @@
 """Units and counted nouns behind a number.
 
-What is decided here: `5 cm` answers 5, and 5 cm is not 5 m. A known unit has a dimension and a factor, so that
-two known units are comparable; an unknown word is a counted noun ("5 apples") and says nothing about the value.
-A phrase that says something about the answer itself ("is incorrect", "or", "not") is no unit, and neither is
-anything with a scale in it that isn't applied.
+What is decided here: `5 cm` answers 5, and 5 cm is not 5 m. A known unit has a dimension and a factor, so
+that two known units are comparable; an unknown word is a counted noun ("5 apples") and says nothing about the
+value. A phrase that says something about the answer itself ("is incorrect", "or", "not") is no unit, and
+neither is anything with a scale in it that isn't applied.
 """
 
 from __future__ import annotations
