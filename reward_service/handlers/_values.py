@@ -395,7 +395,10 @@ class Decoder:
         if tag == "r":
             return range(*map(_index, self._list(payload, depth)))
         if tag == "fr":
-            return Fraction(*map(_index, self._list(payload, depth)))
+            parts = [_index(self._decode(part, depth)) for part in self._list(payload, depth)]
+            if any(part.bit_length() > MAX_DECIMAL_DIGITS * 4 for part in parts):
+                raise ValueRefused("a fraction of too many digits")  # reducing it is quadratic
+            return Fraction(*parts)
         if tag == "de":
             return Decimal(_text(payload, limit=MAX_DECIMAL_DIGITS))
         if tag == "dt":

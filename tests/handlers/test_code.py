@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reward_service.handlers._values import Decoder, dumps, encode
-from reward_service.handlers.code.gold import BadGold, Calls, Stdio, Script, pickled_text, read
+from reward_service.handlers.code.gold import BadGold, Calls, Script, Stdio, pickled_text, read
 from reward_service.handlers.code.judge import judge, plan
 from reward_service.handlers.code.sources import SOURCES
 from reward_service.handlers.code.tests_source import analyse, code_in
@@ -417,6 +417,19 @@ def test_what_the_tests_call(tests: str, extra: dict[str, Any], entry: str, root
     needs = analyse(tests, "", extra)
     assert needs is not None
     assert (set(needs.entry_point.split(",")), set(needs.roots)) == (set(entry.split(",")), set(roots))
+
+
+def test_imports_of_a_prompt_are_those_of_libraries() -> None:
+    question = "Write f.\n```python\nfrom solution import f\nimport torch\nimport math, re\nfrom . import x\nassert f(1)\n```"
+    program = asked(ADD, {"functional": CHECK}, question=question).program
+    assert "import math, re" in program.preamble
+    assert (
+        "solution" not in program.preamble
+        and "torch" not in program.preamble
+        and "from ." not in program.preamble
+    )
+    stub = asked(ADD, {"functional": CHECK}, prefix="def add(a: int, b: int):\n").program
+    assert stub.preamble.startswith("def add") and "pass" in stub.preamble
 
 
 def test_the_code_of_a_prompt() -> None:

@@ -41,7 +41,7 @@ VALUES = [
     None, True, 0, -1, 1 << 53, (1 << 53) + 1, -(1 << 64), 10**400, 1.5, -0.0, math.inf, -math.inf, "", "a\n\x00é\ud800😀",
     [], [1, [2, [3.5, "x", None]]], (), (1,), ((1, 2), [3]), set(), {1, "a", (2, 3)}, frozenset({1}), {}, {"a": 1},
     {(1, 2): {3: [4]}, None: True, 1.5: "x"}, b"\x00\xff", bytearray(b"abc"), 1 + 2j, complex(0, math.inf), range(5),
-    range(10, 0, -3), Fraction(22, 7), Decimal("1.50"), Decimal("-Infinity"), datetime.datetime(2024, 5, 6, 7, 8, 9, 10),
+    range(10, 0, -3), Fraction(22, 7), Fraction(-(10**30), 10**25 + 1), Decimal("1.50"), Decimal("-Infinity"), datetime.datetime(2024, 5, 6, 7, 8, 9, 10),
     datetime.datetime(2024, 5, 6, tzinfo=datetime.UTC), datetime.date(2024, 5, 6), datetime.time(1, 2),
     datetime.timedelta(days=-1, seconds=3),
 ]  # fmt: skip
@@ -145,6 +145,7 @@ HOSTILE = {
     "a float tag that is none": '{"f": "1.5"}',
     "bytes that are none": '{"b": "*"}',
     "a zero step": '{"r": [0, 1, 0]}',
+    "a fraction of a megabyte": '{"fr": [{"i": "0x%s"}, {"i": "0x%s"}]}' % ("f" * 100_000, "e" * 100_001),
     "a zero denominator": '{"fr": [1, 0]}',
     "a decimal that is none": '{"de": "x"}',
     "a decimal of a megabyte": '{"de": "%s"}' % ("9" * 1_000_000),

@@ -393,7 +393,8 @@ def _counts(result: RunResult) -> tuple[int, int]:
 
 def _preamble(extra: Mapping[str, Any]) -> str:
     prefix = extra.get("prefix")
-    parts = [tests_source.imports(extra), prefix if isinstance(prefix, str) else ""]
+    given = (tests_source.with_bodies(prefix) or prefix) if isinstance(prefix, str) else ""
+    parts = [tests_source.imports(extra), given]
     return "\n".join(part for part in parts if part.strip())
 
 

@@ -89,7 +89,7 @@ def definitions(source: str, wanted: set[str], own: set[str]) -> str:
                 found = found or node.name in wanted
                 kept.append(node)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            if getattr(node, "module", "") != "__future__":
+            if is_library(node):
                 kept.append(node)
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -198,16 +198,31 @@ def sources(extra: Mapping[str, Any]) -> list[str]:
     return found
 
 
+PACKAGES = frozenset(("numpy", "pandas", "scipy", "sympy", "networkx", "sortedcontainers"))
+
+
 def imports(extra: Mapping[str, Any]) -> str:
-    """The import lines of the code in a task's prompt: they are part of what the response completes."""
+    """The import lines of the code in a task's prompt, as far as they exist: they are part of what is completed."""
     lines: dict[str, None] = {}
     for key in ("question", "original_prompt"):
         text = extra.get(key)
         tree = parse_long(code_in(text)) if isinstance(text, str) else None
         for node in tree.body if tree else ():
-            if isinstance(node, (ast.Import, ast.ImportFrom)) and getattr(node, "module", "") != "__future__":
+            if is_library(node):
                 lines[ast.unparse(node)] = None
-    return "\n".join(lines)
+    return "\n".join(f"try:\n    {line}\nexcept ImportError:\n    pass" for line in lines)
+
+
+def is_library(node: ast.stmt) -> bool:
+    """Does it import only what every sandbox may have? Prompts also import from `solution`, or for an example."""
+    if isinstance(node, ast.Import):
+        modules = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom) and not node.level and node.module != "__future__":
+        modules = [node.module or ""]
+    else:
+        return False
+    roots = {module.partition(".")[0] for module in modules}
+    return roots <= sys.stdlib_module_names | PACKAGES
 
 
 def code_in(text: str) -> str:
@@ -217,9 +232,9 @@ def code_in(text: str) -> str:
     tree = parse(text)
     if tree is not None and any(not isinstance(node, ast.Expr) for node in tree.body):
         return text
-    fenced = [block.source for block in blocks(text) if _with_bodies(block.source)]
+    fenced = [block.source for block in blocks(text) if with_bodies(block.source)]
     if fenced:
-        return "\n\n".join(map(_with_bodies, fenced))
+        return "\n\n".join(map(with_bodies, fenced))
     lines = text.split("\n")
     starts = ("def ", "class ", "import ", "from ", "@")
     begin = next((at for at, line in enumerate(lines) if line.startswith(starts)), None)
@@ -229,12 +244,12 @@ def code_in(text: str) -> str:
         end = len(lines) - cut
         if end <= begin:
             break
-        if code := _with_bodies("\n".join(lines[begin:end])):
+        if code := with_bodies("\n".join(lines[begin:end])):
             return code
     return ""
 
 
-def _with_bodies(source: str) -> str:
+def with_bodies(source: str) -> str:
     """The source, a last function without a body completed; "" if it doesn't parse."""
     for text in (source, source.rstrip() + "\n        pass\n", source.rstrip() + "\n    pass\n"):
         if parse(text) is not None:
