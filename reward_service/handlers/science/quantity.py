@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from reward_service.handlers.math import Verdict
@@ -68,6 +69,8 @@ def read_quantity(text: str) -> Quantity | None:
     found = read_number(text)
     if found is None:
         return None
+    if not currency and (compound := _compound(text)) is not None:
+        return compound
     number, rest = found
     spaced = rest[:1] in (" ", "(")
     rest = _PERCENT_POINT.sub("%", rest.strip())
@@ -81,6 +84,30 @@ def read_quantity(text: str) -> Quantity | None:
     if found_units := units.readings(rest):
         return Quantity(number, found_units, currency=currency, suffix=rest)
     return _with_words(number, rest, currency, spaced)
+
+
+_STEP = re.compile(r"\s*(?:and )?(\d{1,9}(?:\.\d{1,6})?)\s?([A-Za-z]{1,10}|°)\.?,?")
+
+
+def _compound(text: str) -> Quantity | None:
+    """`2 h 30 min`, `5 ft 3 in`: steps of one kind of unit, each smaller than one of the unit before."""
+    steps: list[tuple[Fraction, Unit]] = []
+    at = 0
+    while at < len(text) and len(steps) < 4:
+        match = _STEP.match(text, at)
+        found = units.readings(match.group(2)) if match is not None else ()
+        if match is None or not found:
+            return None
+        steps.append((Fraction(match.group(1)), found[0]))
+        at = match.end()
+    if len(steps) < 2 or at < len(text):
+        return None
+    first = steps[0][1]
+    for (_, above), (amount, unit) in pairwise(steps):
+        if unit.dims != first.dims or not unit.dims or unit.zero or amount * unit.factor >= above.factor:
+            return None
+    total = sum((amount * unit.factor for amount, unit in steps), Fraction(0))
+    return Quantity(Number(total / first.factor, None, 0, False), (first,), suffix=text)
 
 
 def _with_words(number: Number, rest: str, currency: str, spaced: bool) -> Quantity | None:

@@ -78,8 +78,8 @@ _LEAD = re.compile(
 )
 _EQUALS = re.compile(r"(?<![<>!=≤≥])[=≈](?!=)")
 _NUMBER_ALONE = re.compile(r"[-+]?[\d.,\s]+(?:[eE][-+]?\d+)?\s*(?:×.*)?")
-_SYMBOL = re.compile(r"\\?[A-Za-zα-ωΑ-Ω][\w\\{}'’(), Δα-ω]{0,60}?")
-_NAME_ALONE = re.compile(rf"(?:{_SYMBOL.pattern})(?:\s?/\s?(?:{_SYMBOL.pattern}))?")
+_SYMBOL = r"(?:\\?[A-Za-zα-ωΑ-Ω][\w\\{}'’(), °Δα-ω]{0,60}?(?:\^\{?[0*'′°]\}?)?[\w{}()°]{0,20}?|\[[^\[\]=]{1,30}\](?:_\{?\w{1,10}\}?)?)"
+_NAME_ALONE = re.compile(rf"{_SYMBOL}(?:\s?/\s?{_SYMBOL})?")
 """A name, or a ratio of two: `v_2`, `f(x)`, `P/P_0`; not `x/2` or `2x`, whose value is not the name's."""
 _HAS_SYMBOL = re.compile(r"[A-Za-zα-ωΑ-Ω]")
 
