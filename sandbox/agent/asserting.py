@@ -12,7 +12,6 @@ import select
 import signal
 import socket
 import sys
-import tempfile
 import time
 from typing import Any
 
@@ -34,7 +33,9 @@ TESTER_SECONDS = 5.0
 def _testing() -> int:
     tests = read_all(6).decode("utf-8", "replace")
     os.close(6)
-    os.chdir(tempfile.mkdtemp(prefix="tests-", dir="/tmp"))
+    directory = f"/tmp/tests-{os.urandom(12).hex()}"
+    os.mkdir(directory, 0o700)
+    os.chdir(directory)
     program = load_program(5) | {"tests": tests}
     tester.run(socket.socket(fileno=3), socket.socket(fileno=4), program)
     return 0
@@ -53,8 +54,8 @@ def run_tests(
     for fd in (place.out, place.err):
         spool.clear(fd)
     begin = os.fstat(place.results).st_size
-    theirs, between = socket.socketpair()
-    verdict, writer = socket.socketpair()
+    theirs, between = spool.socket_pair()
+    verdict, writer = spool.socket_pair()
     files = (
         place.null,
         place.null,

@@ -66,7 +66,7 @@ class Candidate:
         self.limits = limits
         for fd in (place.out, place.err):
             spool.clear(fd)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        ours, theirs = spool.socket_pair()
         fds = (place.null, place.out, place.err, theirs.fileno(), place.program)
         self.pid = place.fork(place.users.candidate, rlimits, fds, _serving)
         theirs.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import resource
 import select
@@ -120,10 +121,16 @@ def confine(uid: int, limits: Rlimits, fds: tuple[int, ...]) -> None:
     """In a forked child: `fds` become 0, 1, 2 … and nothing else stays open; then limits, then the user."""
     # Written for few touched pages: each is copied in every run, and that is most of what a run costs.
     os.setsid()
-    high = [os.dup(fd) for fd in fds]
-    for number, fd in enumerate(high):
-        os.dup2(fd, number)
-    os.closerange(len(fds), 1 << 16)
+    dup2 = os.dup2
+    number = 0
+    for fd in fds:
+        if fd < 8:  # it could be in the way of one that comes later
+            fds = tuple(fcntl.fcntl(fd, fcntl.F_DUPFD, 32) for fd in fds)
+            break
+    for fd in fds:
+        dup2(fd, number)
+        number += 1
+    os.closerange(number, 1 << 16)
     try:
         fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
         os.write(fd, b"1000")

@@ -58,7 +58,7 @@ class Place:
         self.program = spool.anonymous_file()
         self.tests = spool.anonymous_file()
         self.code = spool.anonymous_file()
-        self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        self.null = spool.high(os.open("/dev/null", os.O_RDWR))
         self.data = 0
         self.resident = 0
         self.tainted = ""

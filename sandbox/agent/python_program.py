@@ -98,36 +98,32 @@ def run_code(compiled: types.CodeType, files: dict[str, str]) -> int:
     """Run it as `__main__` until its threads and exit handlers are done; its exit code."""
     if files:
         write_files(files)
-    module = start_main()
+    sys.path.insert(0, "/tmp")
     try:
-        exec(compiled, module.__dict__)
+        exec(compiled, MAIN.__dict__)
         status = 0
     except SystemExit as error:
         status = exit_status(error.code)
     except BaseException as error:
         status = 1
         report(error)
-    return end_main(module, status)
+    return end_main(status)
 
 
-def start_main() -> types.ModuleType:
-    """A fresh `__main__`."""
-    sys.setrecursionlimit(sys.getrecursionlimit() + _depth())
-    module = types.ModuleType("__main__")
-    module.__dict__.update(__builtins__=builtins, __file__=NAME, __cached__=None)
-    sys.modules["__main__"] = module
+MAIN = types.ModuleType("__main__")
+_FRAMES = 6
+"""How many frames are below the program's first one."""
+
+
+def prepare_main() -> None:
+    """In the agent, once: what every run begins with, so that no run has to touch memory for it.
+
+    A fresh `__main__`, its arguments, and a recursion limit that lets it go as deep as it could without our frames.
+    """
+    MAIN.__dict__.update(__builtins__=builtins, __file__=NAME, __cached__=None)
+    sys.modules["__main__"] = MAIN
     sys.argv = [NAME]
-    sys.path.insert(0, "/tmp")
-    return module
-
-
-def _depth() -> int:
-    """How many frames are below the program's first, so that it may recurse as deeply as it could without them."""
-    depth, frame = -1, sys._getframe()
-    while frame is not None:
-        depth += 1
-        frame = frame.f_back  # type: ignore[assignment]
-    return depth
+    sys.setrecursionlimit(1000 + _FRAMES)
 
 
 def exit_status(code: Any) -> int:
@@ -155,7 +151,7 @@ def report(error: BaseException) -> None:
         traceback.print_exception(error)
 
 
-def end_main(module: types.ModuleType, status: int) -> int:
+def end_main(status: int) -> int:
     """What the interpreter does at its end, in its order; the exit code."""
     try:
         if len(threading._active) > 1 or threading._threading_atexits:  # type: ignore[attr-defined]
@@ -166,25 +162,39 @@ def end_main(module: types.ModuleType, status: int) -> int:
     except BaseException:
         traceback.print_exc()
     status = flush(status)
+    stdout = sys.__stdout__
+    if sys.stdout is not stdout:
+        sys.stdout = stdout
+        status = flush(status)
     # Files that the program left open are flushed when their last name goes, as at a normal end.
-    sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
+    sys.stdin, sys.stderr = sys.__stdin__, sys.__stderr__
     sys.excepthook = sys.__excepthook__
-    module.__dict__.clear()
+    MAIN.__dict__.clear()
     gc.collect()
     return flush(status)
 
 
 def flush(status: int) -> int:
     """Flush the standard streams; 120 if stdout can't be, as the interpreter says."""
-    for stream in {id(item): item for item in (sys.stdout, sys.__stdout__)}.values():
-        try:
-            if stream is not None and not getattr(stream, "closed", False):
-                stream.flush()
-        except BaseException:
-            status = status or 120
     try:
-        if sys.stderr is not None and not sys.stderr.closed:
-            sys.stderr.flush()
+        if not sys.stdout.closed:
+            sys.stdout.flush()
+    except AttributeError:  # the program's own idea of a stream
+        status = flush_odd(status)
+    except BaseException:
+        status = status or 120
+    try:
+        sys.stderr.flush()
     except BaseException:
         pass
+    return status
+
+
+def flush_odd(status: int) -> int:
+    """Flush a replaced stdout without the attributes of a stream, or None."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BaseException:
+        status = status or 120
     return status

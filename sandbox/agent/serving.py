@@ -22,6 +22,7 @@ import confine
 import languages
 import spool
 from place import Failed, Place
+from python_program import prepare_main
 from running import Lease
 
 HOST_IN, HOST_OUT = 0, 1
@@ -44,7 +45,6 @@ PRELOADS: dict[str, tuple[str, ...]] = {
         "enum",
         "fractions",
         "functools",
-        "hashlib",
         "heapq",
         "inspect",
         "io",
@@ -100,6 +100,7 @@ def preload(name: str) -> None:
     # A program may have modules of the same names.
     for file in os.listdir(os.path.dirname(os.path.realpath(__file__))):
         sys.modules.pop(file.partition(".")[0], None)
+    prepare_main()
     random.seed(SEED)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(SEED)
@@ -151,7 +152,7 @@ class Agent:
         return answer
 
     def fork_peer(self, name: str) -> tuple[int, socket.socket]:
-        ours, theirs = socket.socketpair()
+        ours, theirs = spool.socket_pair()
         pid = os.fork()
         if pid:
             theirs.close()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 import struct
 from typing import Any
 
@@ -50,8 +51,22 @@ def anonymous_file() -> int:
         # Whoever holds the descriptor could seal it against later runs, if this didn't come first.
         fcntl.fcntl(fd, _ADD_SEALS, _SEAL_SEAL)
     os.fchmod(fd, 0o666)
+    fd = high(fd)
     fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
     return fd
+
+
+def high(fd: int) -> int:
+    """The same file under a number that no run needs."""
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 32)
+    os.close(fd)
+    return moved
+
+
+def socket_pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets. High: a child unwinds the agent's frames, and their sockets close their numbers."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    return socket.socket(fileno=high(ours.detach())), socket.socket(fileno=high(theirs.detach()))
 
 
 def clear(fd: int) -> None:

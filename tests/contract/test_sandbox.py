@@ -137,6 +137,13 @@ async def test_how_a_program_ends(
     assert (found.status, found.stdout) == (status, stdout), found
 
 
+async def test_recursion_is_as_deep_in_every_run(sandbox: Sandbox) -> None:
+    source = "d = 0\ndef f():\n    global d\n    d += 1\n    f()\ntry:\n    f()\nexcept RecursionError:\n    print(d)"
+    for filler in ("", "#" * 70_000):
+        found = await results(sandbox, python(source + filler), *[Run()] * 3)
+        assert [one.stdout for one in found] == ["999\n"] * 3
+
+
 async def test_exit_codes_signals_and_messages(sandbox: Sandbox) -> None:
     three = await result(sandbox, python("import sys\nsys.exit(3)"))
     assert (three.exit_code, three.signal) == (3, None)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import resource
 import statistics
 import subprocess
@@ -24,6 +23,8 @@ from reward_service.adapters.agent import sandbox_files
 from reward_service.adapters.bubblewrap import interpreter
 from reward_service.engine.ports import Sandbox
 from reward_service.runs import Program, Run
+from reward_service.sandbox_images import Kind, tag
+from tests.engine import running
 from tests.load.measure import TICK, cpu_of, ticks
 from tests.sandboxes import ADAPTERS, Adapter
 
@@ -182,12 +183,9 @@ async def bench(adapter: Adapter, rounds: int, tests: int) -> None:
                 add("fresh python3, numpy", fresh(NUMPY, "", 5))
         except (SystemExit, subprocess.CalledProcessError) as error:
             print(f"numpy not measured: {error}")
-    if host := os.environ.get("DOCKER_HOST"):
-        image = os.environ.get("BENCH_IMAGE", "reward-sandbox-python")
-        try:
-            add("fresh container", container(image, host, 5))
-        except subprocess.CalledProcessError as error:
-            print(f"container not measured: {error.stderr.decode()[:200]}")
+        if "docker" in adapter.name:
+            with running() as host:
+                add("fresh container", container(tag(Kind.PYTHON), host, 5))
     middle = {name: statistics.median(values) for name, values in found.items()}
     for name, value in middle.items():
         print(f"{name:28s} {value * 1000:8.3f} ms CPU a test  {1 / value:8.0f} tests/s/core")
