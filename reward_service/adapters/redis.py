@@ -21,7 +21,7 @@ from redis.asyncio import RedisCluster
 from redis.exceptions import RedisError
 
 from reward_service.adapters.memory import MemoryCache, MemoryGroundTruths
-from reward_service.adapters.redis_client import RedisOptions, connect, failures
+from reward_service.adapters.redis_client import RedisOptions, close, connect, failures
 from reward_service.engine.ports import Cache, GroundTruths
 from reward_service.engine.records import (
     Corrupt,
@@ -59,7 +59,7 @@ class RedisCache:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await close(self._client)
 
     async def get_many(self, keys: Sequence[bytes]) -> list[Outcome | None]:
         """See `Cache`."""
@@ -212,7 +212,7 @@ class RedisGroundTruths:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await close(self._client)
 
     async def put(self, digest: str, value: object, size: int) -> None:
         """See `GroundTruths`."""

@@ -108,6 +108,16 @@ def connect(options: RedisOptions) -> Redis | RedisCluster:
     return found
 
 
+async def close(client: Redis | RedisCluster) -> None:
+    """Close every connection, those to Sentinels too."""
+    await client.aclose()
+    if isinstance(client, Redis):
+        pool = client.connection_pool
+        await pool.disconnect()
+        for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):
+            await sentinel.aclose()
+
+
 def _address(text: str, port: int) -> tuple[str, int]:
     host, colon, number = text.rpartition(":")
     if not colon or not number.isdigit():

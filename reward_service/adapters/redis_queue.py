@@ -17,7 +17,7 @@ from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
 
-from reward_service.adapters.redis_client import RedisOptions, Script, connect, failures
+from reward_service.adapters.redis_client import RedisOptions, Script, close, connect, failures
 from reward_service.engine.batches import Batch, BatchStatus, Counts, Mark, Spec
 from reward_service.engine.ports import (
     Answer,
@@ -68,7 +68,7 @@ class _Shared:
         self.block = max(0.05, options.seconds / 2)
 
     async def close(self) -> None:
-        await self.client.aclose()
+        await close(self.client)
 
 
 class RedisQueue:
