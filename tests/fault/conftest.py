@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,8 +37,7 @@ def fleet(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Fleet]:
         server.close()
         if found.figures:
             text = ", ".join(f"{value} {name}" for name, value in found.figures.items())
-            reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-            line = f"{request.node.name}: {text}"
-            if reporter is not None:
-                reporter.write_line(line)
+            capture = request.config.pluginmanager.getplugin("capturemanager")
+            with capture.global_and_fixture_disabled():
+                print(f"\n{request.node.name}: {text}", file=sys.stderr, flush=True)
             request.node.user_properties.append(("figures", text))

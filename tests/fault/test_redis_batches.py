@@ -75,7 +75,7 @@ def scored_at(found: dict[int, tuple[object, Outcome]], entry: Entry) -> bool:
 
 @pytest.mark.long
 async def test_f23_everybody_comes_back_at_once_to_a_full_queue(fleet: Fleet) -> None:
-    sent = entries(often(20_000, 400_000), "herd")
+    sent = entries(often(20_000, 150_000), "herd")
     async with fleet.desk() as desk:
         batches = [(await desk.submit(sent, tenant=f"t{number}")).batch.id for number in range(2)]
         workers = [fleet.worker() for _ in range(often(3, 6))]

@@ -254,7 +254,8 @@ async def test_live_calls_survive_redis_losing_everything(fleet: Fleet) -> None:
 async def test_a_full_or_absent_queue_refuses_a_request_at_once(fleet: Fleet) -> None:
     async with fronting(fleet, max_live_chunks=4) as scorer:
         waiting = asyncio.create_task(scorer.score_many(rows(200, "x"), seconds=10))
-        await until(lambda: scorer.waiting == 4, 5)
+        await until(lambda: bool(list_keys(fleet, "{reward}:l:*")), 5)
+        assert scorer.waiting == 4
         started = time.monotonic()
         with pytest.raises(Overloaded) as caught:
             await scorer.score_many(rows(200, "y"), seconds=10)

@@ -72,7 +72,7 @@ async def when_reclaimed(fleet: Fleet) -> float:
 @pytest.mark.long
 async def test_f1_workers_are_killed_at_random_and_nothing_is_lost(fleet: Fleet) -> None:
     kills, rng = often(4, 12), random.Random(1)
-    sent = entries(often(6_000, 40_000), "spin 1")
+    sent = entries(often(6_000, 20_000), "spin 1")
     workers = await fleet.workers(3)
     async with fleet.desk() as desk:
         batch = (await desk.submit(sent)).batch.id
