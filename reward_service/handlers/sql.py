@@ -6,7 +6,7 @@ What is decided here
   `db_id` opens nothing.
 - Rows are compared as a multiset, and in their order if the gold query has an ORDER BY of its own at the top (or the
   row says `ordered`). Columns keep their order, their names don't count. Numbers are compared by value to 10 digits,
-  text letter for letter. With rows that tie in the gold's ORDER BY, the gold's order is asked for.
+  text letter for letter. Rows that tie in the gold's ORDER BY may stand in any order among themselves.
 - A gold query that returns nothing on every database can't tell answers apart, and is malformed.
 - An answer has to follow the data: one that reads no table where the gold does, or returns the same on half of the rows where
   the gold's result changes, is a guess written as a query (`SELECT 4 FROM t LIMIT 1`). It is not equal, and flagged.
@@ -119,7 +119,9 @@ def plan(item: Item) -> Outcome:
         except _sqlite.Wrong as error:
             reason = Reason.MALFORMED_ANSWER if error.syntax else Reason.RUNTIME_ERROR
             return reject(reason, query, trace=trace, message=str(error))
-        if not same(expected.rows, result.rows, gold.ordered):
+        if not same(expected.rows, result.rows, gold.ordered) and not (
+            gold.ordered and same_but_for_ties(database, gold.query, expected, result)
+        ):
             return reject(Reason.NOT_EQUAL, query, trace=trace, rows=len(result.rows))
         if not follows(database, gold.query, query, expected, result):
             return reject(
@@ -182,18 +184,26 @@ _TOKEN = re.compile(
 )
 
 
-def has_order(query: str) -> bool:
-    """Is there an ORDER BY outside of all brackets?"""
-    depth = 0
-    before = ""
-    for piece in _TOKEN.findall(query):
+def order_end(query: str) -> int | None:
+    """Where the terms of the ORDER BY outside of all brackets end, before a LIMIT; None if there is no such ORDER BY."""
+    depth, end = 0, 0
+    before, ordered = "", False
+    for match in _TOKEN.finditer(query):
+        piece = match.group().lower()
         if piece.startswith(("--", "/*")):
             continue
         depth += (piece == "(") - (piece == ")")
-        if depth == 0 and before == "order" and piece.lower() == "by":
-            return True
-        before = piece.lower()
-    return False
+        if depth == 0 and before == "order" and piece == "by":
+            ordered = True
+        elif depth == 0 and ordered and piece in ("limit", "offset", ";"):
+            break
+        before, end = piece, match.end()
+    return end if ordered else None
+
+
+def has_order(query: str) -> bool:
+    """Is there an ORDER BY outside of all brackets?"""
+    return order_end(query) is not None
 
 
 # ---------------------------------------------------------------- answers
@@ -247,6 +257,43 @@ def same_rows(gold: list[Row], answer: list[Row], ordered: bool) -> bool:
         return False
     left, right = ([tuple(map(_key, row)) for row in rows] for rows in (gold, answer))
     return left == right if ordered else Counter(left) == Counter(right)
+
+
+def same_but_for_ties(database: Database, gold: str, expected: Result, result: Result) -> bool:
+    """The gold's order, where rows that its ORDER BY leaves alone may stand in any order among themselves.
+
+    Which rows those are is seen by running the gold twice more, with all columns behind its ORDER BY, rising and falling: the
+    stretches in which the two runs hold the same rows.
+    """
+    try:
+        rising, falling = (database.trusted(query) for query in with_columns(gold, expected))
+    except (ValueError, _sqlite.Forbidden, _sqlite.TooDear, _sqlite.TooMuch, _sqlite.Wrong):
+        return False
+    forward, backward, given = (
+        [tuple(map(_key, row)) for row in one.rows] for one in (rising, falling, result)
+    )
+    if not len(forward) == len(backward) == len(given):
+        return False
+    start = 0
+    balance: Counter[Any] = Counter()
+    for at, (one, two) in enumerate(zip(forward, backward, strict=True), 1):
+        balance[one] += 1
+        balance[two] -= 1
+        if not any(balance.values()):
+            if Counter(forward[start:at]) != Counter(given[start:at]):
+                return False
+            start, balance = at, Counter()
+    return start == len(forward)
+
+
+def with_columns(query: str, result: Result) -> tuple[str, str]:
+    """The query with every column of its result behind its own ORDER BY, rising and falling. ValueError without one."""
+    end = order_end(query)
+    if end is None or not result.rows:
+        raise ValueError("no ORDER BY at the top")
+    numbers = range(1, len(result.rows[0]) + 1)
+    rising, falling = (", ".join(f"{number} {way}" for number in numbers) for way in ("ASC", "DESC"))
+    return f"{query[:end]}, {rising} {query[end:]}", f"{query[:end]}, {falling} {query[end:]}"
 
 
 def same_set(gold: list[Row], answer: list[Row], ordered: bool) -> bool:
