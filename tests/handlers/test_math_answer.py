@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reward_service.handlers.math import plan
@@ -43,6 +43,10 @@ def judge(response: str, gold: Any = "12", source: str = "math", **extra: Any) -
         "\\boxed{12}\nThe final answer is 12. I hope it is correct.",
         "\\boxed{12}\nAnswer: $12$",
         "\\boxed{12}\n#### 12",
+        "\\boxed{12}, which is what was to be put into \\boxed{}.",
+        "\\boxed{12}. So the answer is correct.",
+        "\\boxed{12}, so the answer is B",
+        "\\boxed{12}. The answer is in its simplest form.",
         "Answer: 12",
         "**Answer:** 12",
         "ANSWER: 12.",
@@ -75,7 +79,6 @@ def test_accepts(response: str) -> None:
         ("\\boxed{{}}", Reason.NO_ANSWER),
         ("\\boxed{\\text{}}", Reason.NO_ANSWER),
         ("\\boxed{\\boxed{}}", Reason.NO_ANSWER),
-        ("\\boxed{12} \\boxed{}", Reason.AMBIGUOUS_ANSWER),
         ("\\boxed{12} or \\boxed{13}", Reason.AMBIGUOUS_ANSWER),
         ("\\boxed{13}, \\boxed{12}", Reason.AMBIGUOUS_ANSWER),
         ("$\\boxed{13}$ and $\\boxed{12}$", Reason.AMBIGUOUS_ANSWER),
@@ -192,6 +195,7 @@ def test_anywhere_is_no_wildcard(response: str, gold: str) -> None:
     assert not judge(response, gold, extraction="anywhere").correct
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="\\boxed{}fbox 12#Answer:\n<think>/$.,", max_size=120))
 def test_the_short_way_agrees_with_the_rule(text: str) -> None:
     for response in (text, text + "\\boxed{12}", "\\boxed{-12}" + text):
@@ -201,6 +205,7 @@ def test_the_short_way_agrees_with_the_rule(text: str) -> None:
             assert (found.parts, found.how, found.behind, found.guesses) == ((short,), "box", None, 1)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_found_or_not(text: str) -> None:
     for response in (text, text.replace("a", "\\boxed{"), f"\\boxed{{{text}}}"):

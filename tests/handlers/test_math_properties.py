@@ -50,16 +50,19 @@ def verdict(gold: str, answer: str) -> bool | None:
     return match(parse(gold), parse(answer), FREE)[0]
 
 
+@settings(deadline=None)
 @given(anything)
 def test_reflexive(text: str) -> None:
     assert equal(text, text) is Verdict.EQUAL
 
 
+@settings(deadline=None)
 @given(expressions, expressions)
 def test_symmetric(one: str, other: str) -> None:
     assert verdict(one, other) is verdict(other, one)
 
 
+@settings(deadline=None)
 @given(expressions)
 def test_a_value_and_itself_written_otherwise(text: str) -> None:
     """x, x+0 and 2x-x are one value wherever x has one; x+1 is another."""
@@ -69,6 +72,7 @@ def test_a_value_and_itself_written_otherwise(text: str) -> None:
     assert equal_values(node, parse(f"({text})+1")) is not True
 
 
+@settings(deadline=None)
 @given(expressions)
 def test_dress_says_nothing(text: str) -> None:
     wide = text.replace("(", "\\left( ").replace(")", " \\right)")
@@ -85,6 +89,7 @@ def test_dress_says_nothing(text: str) -> None:
         assert equal(text, dressed) is Verdict.EQUAL, dressed
 
 
+@settings(deadline=None)
 @given(st.lists(expressions, min_size=2, max_size=5), st.randoms())
 def test_a_list_has_no_order(items: list[str], random_: object) -> None:
     shuffled = list(items)
@@ -94,6 +99,7 @@ def test_a_list_has_no_order(items: list[str], random_: object) -> None:
     assert verdict(f"\\{{{gold}\\}}", f"\\{{{answer}\\}}") is not False
 
 
+@settings(deadline=None)
 @given(st.lists(numbers, min_size=2, max_size=5, unique=True))
 def test_a_tuple_has_an_order(items: list[int]) -> None:
     gold = "(" + ", ".join(map(str, items)) + ")"
@@ -102,6 +108,7 @@ def test_a_tuple_has_an_order(items: list[int]) -> None:
     assert equal(gold, turned) is Verdict.NOT_EQUAL
 
 
+@settings(deadline=None)
 @given(numbers, numbers.filter(bool))
 def test_fractions_are_exact(above: int, below: int) -> None:
     value = Fraction(above, below)
@@ -111,6 +118,7 @@ def test_fractions_are_exact(above: int, below: int) -> None:
     assert exact(parse(f"\\frac{{{above}}}{{{below}}}")) == value
 
 
+@settings(deadline=None)
 @given(
     numbers,
     st.sampled_from(
@@ -124,6 +132,7 @@ def test_a_unit_dresses_a_number(value: int, unit: str) -> None:
     assert equal(str(value + 1), dressed) is not Verdict.EQUAL
 
 
+@settings(deadline=None)
 @given(numbers, st.integers(1, 50))
 def test_intervals_and_inequalities(low: int, width: int) -> None:
     high = low + width
@@ -141,7 +150,7 @@ soup = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(
     soup,
     soup,
@@ -155,6 +164,7 @@ def test_any_pair_has_a_verdict(gold: str, answer: str, extra: dict[str, str], p
     assert (outcome.status is Status.ERROR) is not bool(gold.strip()) or outcome.status is Status.SCORED
 
 
+@settings(deadline=None)
 @given(soup)
 def test_the_parser_refuses_in_its_own_words(text: str) -> None:
     try:

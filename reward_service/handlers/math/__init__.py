@@ -148,15 +148,22 @@ def _outcome(gold_text: str, found: Found, options: Options, item: Item) -> Outc
     return _told(verdict, text, found.how, flags, trace, gold, options, item)
 
 
+_NO_VALUE = frozenset(("empty", "length", "text", "words", "budget"))
+
+
 def _all_the_same(parts: tuple[str, ...]) -> bool:
     first = prepare(parts[0])
     return all(judge(first, part, _OPTIONS).verdict is Verdict.EQUAL for part in parts[1:])
 
 
 def _contradicts(gold: Gold, statement: str, options: Options) -> bool:
-    """Does a readable statement behind the box say something else than the ground truth?"""
+    """Does a readable value behind the box differ from the ground truth? Words ("is correct") and choices say nothing."""
+    if len(statement) == 1 and statement.isalpha():
+        return False
+    if len(statement) > 20 and not any(character.isdigit() for character in statement):
+        return False
     other = judge(gold, statement, options)
-    return other.verdict is Verdict.NOT_EQUAL and other.comparator not in ("empty", "length")
+    return other.verdict is Verdict.NOT_EQUAL and other.comparator not in _NO_VALUE
 
 
 def _told(

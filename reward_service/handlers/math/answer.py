@@ -59,6 +59,8 @@ def find(response: str, markers: frozenset[str] = MARKERS) -> Found:
         return Found()
     if "box" in markers and "box" in text:
         spans = boxes(text)
+        filled = [span for span in spans if not _EMPTY.fullmatch(span.content)]
+        spans = filled or spans[-1:]  # "put it into \\boxed{}" is no answer
         if not spans:
             broken = _escaped_close(text)
             if broken:
@@ -81,6 +83,7 @@ def find(response: str, markers: frozenset[str] = MARKERS) -> Found:
     return Found()
 
 
+_EMPTY = re.compile(r"[\s{}$.]*")
 _NUMERAL = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?", re.ASCII)
 
 

@@ -278,6 +278,8 @@ def _match(gold: Node, answer: Node, options: Options) -> bool | None:
     gold, answer = bare(gold), bare(answer)
     literal = is_literal(gold)
     same = equal_values(gold, answer)
+    if same is False and (_plain_log(gold) or _plain_log(answer)):  # `\\log` is read either way
+        same = equal_values(_common_log(gold), _common_log(answer))
     if same:
         if options.guard and gold != answer:
             if literal and unevaluated(gold, answer):
@@ -300,6 +302,18 @@ def _match(gold: Node, answer: Node, options: Options) -> bool | None:
     ):
         return False
     return same
+
+
+def _plain_log(node: Node) -> bool:
+    return any(part.op == "log" and part.data == "log" and len(part.args) == 1 for part in walk(node))
+
+
+def _common_log(node: Node) -> Node:
+    """The same with base ten for every `\\log` that names no base."""
+    args = tuple(_common_log(part) for part in node.args)
+    if node.op == "log" and node.data == "log" and len(args) == 1:
+        return Node("log", (args[0], number(10)), "log")
+    return node._replace(args=args) if args else node
 
 
 def _rounds(gold: Node, answer: Node, options: Options) -> bool:

@@ -45,7 +45,7 @@ _PLAIN_CONSTANTS = {
 _PLAIN_GREEK = word_set("alpha beta gamma delta epsilon theta lambda mu rho sigma phi omega")
 _UNIT_WORDS = SYMBOLS | PERCENT | DEGREES | {name for name in KNOWN if len(name) > 2}
 _WORDS = word_set(
-    "yes no not odd even and or is are the of to none all any for if where true false day days only year years set nan a.m p.m am pm"
+    "yes no not odd even and or is are in it its we so by at on be an this that was the of to none all any for if where true false day days only year years set nan a.m p.m am pm"
 )
 GREEK = word_set(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega "
