@@ -18,6 +18,7 @@ from reward_service.registry import load
 from reward_service.settings import Settings
 from reward_service.telemetry import Metrics
 from reward_service.types import REASONS
+from tests.trainer_facts import trainers
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
@@ -147,6 +148,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "benchmarks": benchmarks,
     "dialects": dialects,
     "disagreements": disagreements,
+    "trainers": lambda: trainers(table),
 }
 _PLACE = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 

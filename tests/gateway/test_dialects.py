@@ -113,6 +113,11 @@ def test_where_the_data_source_may_stand(http: httpx2.Client, query: dict[str, s
         (CHAT + RIGHT, None, RIGHT),
         ("[INST] hi [/INST]" + RIGHT, None, RIGHT),
         ("plain " + RIGHT, None, "plain " + RIGHT),
+        ("[INST] a [/INST] b <|assistant|>" + RIGHT, None, RIGHT),
+        ("<|assistant|> b [INST] a [/INST]" + RIGHT, None, RIGHT),
+        (CHAT + "a" + CHAT + RIGHT, None, RIGHT),
+        (CHAT + "<" * 5_000 + RIGHT, None, "<" * 5_000 + RIGHT),
+        ("<" * 5_000 + RIGHT, None, "<" * 5_000 + RIGHT),
         ("<s>" + "Order these two birds, please. " * 3 + RIGHT, "Order these two birds, please. " * 3, RIGHT),
         # Cut off on the left, in the middle of a character too; no mark of a template anywhere.
         (
@@ -187,8 +192,9 @@ def test_lone_surrogates_and_huge_numbers_break_no_reply(http: httpx2.Client) ->
     body = b'{"responses_create_params": {}, "response": "x\\ud83d", "big": 1e300, "data_source": "exact", "ground_truth": "x"}'
     reply = http.post("/verify", content=body)
     assert reply.status_code == 200
-    assert "NaN" not in reply.text
-    assert "Infinity" not in reply.text
+    assert reply.json()["big"] == 1e300
+    reply = http.post("/verify", content=body.replace(b"\\ud83d", b"").replace(b"1e300", b"1e999"))
+    assert reply.json()["big"] is None  # JSON has no infinity, and a client's parser would break
 
 
 # Batches and busy times
@@ -380,6 +386,8 @@ def test_nemo_gym_masks_what_it_can_not_judge(moody: httpx2.Client) -> None:
     assert moody.post("/verify", json=malformed).json()["failure_kind"] == "verifier_error"
     query = {"deadline_seconds": "0.3", "on_error": "status"}
     assert moody.post("/verify", json=body, params=query).status_code == 503
+    # verifiers is given a base URL and headers; what can't ever be judged is no 503.
+    assert moody.post("/verify", json=malformed, headers={"X-On-Error": "status"}).status_code == 422
     # For a client that knows no mask (axolotl) the URL says what takes its place; both are counted.
     query = {"deadline_seconds": "0.3", "fallback": "-1"}
     assert moody.post("/verify", json=body, params=query).json()["reward"] == -1.0
@@ -494,7 +502,7 @@ def test_llamafactory(http: httpx2.Client, moody: httpx2.Client) -> None:
         ("/openrlhf", b'{"query": ["a", "b"], "labels": ["x"]}'),
         ("/slime", b"{}"),
         ("/slime", b'{"response": NaN}'),
-        ("/verify", b'{"response": "x", "huge": 1e999}'),
+        ("/verify", b'{"response": "\\ud83d", "huge": 1e999}'),
         ("/verify", b"nonsense"),
         ("/roll/submit", b"7"),
         ("/llamafactory", b"\xff"),

@@ -121,7 +121,7 @@ class Wire:
         """Remember an exchange that is small enough to be kept."""
         if len(body) + len(reply) > RECORDED_BYTES:
             return
-        names = ("content-type", "accept", "user-agent", "authorization", "xrl-authorization")
+        names = ("content-type", "accept", "user-agent", "authorization", "xrl-authorization", "x-on-error")
         headers = {name: request.headers[name] for name in names if request.headers.get(name)}
         self.exchanges.append(
             {

@@ -18,11 +18,11 @@ from tests.trainers.conftest import ROOT, Wire
 from tests.trainers.rows import CASES, Case, rewards
 
 
-async def run(case: Case, url: str, seconds: float = 60.0) -> tuple[float, dict[str, Any]]:
+async def run(case: Case, url: str, headers: dict[str, str] | None = None) -> tuple[float, dict[str, Any]]:
     """Set up and score one rollout; the reward, and what the trace keeps."""
     row = {"responses_create_params": {"input": [{"role": "user", "content": "q"}]}, "id": 1, **case.row}
     data = NeMoGymData(idx=0, prompt="q", row=row)
-    task = NeMoGymTask(data, NeMoGymTaskConfig(resources_url=url, request_timeout=seconds))
+    task = NeMoGymTask(data, NeMoGymTaskConfig(resources_url=url, headers=headers or {}))
     metrics: dict[str, float] = {}
     message = AssistantMessage(content=case.response, reasoning_content="no: \\boxed{0}")
     node = SimpleNamespace(message=message, sampled=True, timestamp=1.5)
@@ -64,6 +64,11 @@ async def test_an_error_drops_the_trace(wire: Wire) -> None:
     wire.refuse = [503]
     with pytest.raises(httpx.HTTPStatusError):
         await run(CASES[0], wire.url)
+    wire.refuse = []
+    headers = {"X-On-Error": "status"}
+    assert (await run(CASES[0], wire.url, headers=headers))[0] == 1.0
+    with pytest.raises(httpx.HTTPStatusError, match="422"):
+        await run(CASES[5], wire.url, headers=headers)
 
 
 LEGACY = """

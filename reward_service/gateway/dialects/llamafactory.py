@@ -32,7 +32,7 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.post("/llamafactory", summary="LLaMA-Factory's reward API")
     async def llamafactory(request: Request) -> Response:
-        asked = asked_by(request.query_params, SECONDS)
+        asked = asked_by(request, SECONDS)
         body = await json_object(gateway, request)
         gold = request.query_params.get("ground_truth")
         rows = [

@@ -8,8 +8,8 @@ axolotl that know no mask. `/seed_session`, `/close_session`, `/reverify_mode`,
 
 The row is ours (`data_source`, `ground_truth`, …) or one of Gym's own: `expected_answer` with `question`
 (math_with_judge), `options` with `expected_answer` (mcqa), `answer` with `metadata` (reasoning_gym),
-`verifier_metadata.unit_tests` (code_gen). With `?on_error=status` an unjudged item is a 503 instead of a masked sample:
-verifiers drops the trace then. Facts: reference/trainers.md §2.8, peers.md §1.1.
+`verifier_metadata.unit_tests` (code_gen). With `?on_error=status`, or the header `X-On-Error: status`, an unjudged item is an
+HTTP error (503, or 422 for good) instead of a masked sample: verifiers drops the trace then. Facts: reference/trainers.md §2.8, peers.md §1.1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from reward_service.engine.scorer import Row
-from reward_service.errors import Overloaded
+from reward_service.errors import BadRequest, Overloaded
 from reward_service.gateway.core import Gateway
 from reward_service.gateway.dialects.common import (
     Asked,
@@ -93,15 +93,16 @@ def _mount(routes: APIRouter, gateway: Gateway, prefix: str) -> None:
     @routes.post(f"{prefix}/verify", name=f"verify_{label}", summary="NeMo Gym: verify a response")
     async def verify(request: Request) -> Response:
         axolotl = request.headers.get("user-agent", "").startswith("python-requests/")
-        asked = asked_by(request.query_params, (AXOLOTL_SECONDS if axolotl else CLIENT_SECONDS) - MARGIN)
+        asked = asked_by(request, (AXOLOTL_SECONDS if axolotl else CLIENT_SECONDS) - MARGIN)
         body = await json_object(gateway, request)
         server = request.path_params.get("server")
         scored = (await patiently(gateway, [gym_row(body, server, asked)], asked.seconds))[0]
         outcome = scored.outcome
-        if outcome.score is None and request.query_params.get("on_error") == "status":
-            raise Overloaded(
-                str(outcome.detail.get("message", outcome.reason)), problem="not-ready", retry_after=1.0
-            )
+        if outcome.score is None and on_error(request) == "status":
+            text = str(outcome.detail.get("message", outcome.reason))
+            if not outcome.retryable:
+                raise BadRequest(text)
+            raise Overloaded(text, problem="not-ready", retry_after=1.0)
         masked = outcome.score is None
         reward = number(gateway, scored, asked.fallback, "nemo_gym")
         answer = {
@@ -149,6 +150,13 @@ def _mount(routes: APIRouter, gateway: Gateway, prefix: str) -> None:
                 "group_level_metrics": [],
             }
         )
+
+
+def on_error(request: Request) -> str | None:
+    """How an unjudged item is answered: `status` for an HTTP error. A base URL, which is all that some clients are
+    given, carries no query: so a header says it too.
+    """
+    return request.query_params.get("on_error") or request.headers.get("x-on-error")
 
 
 def failure_kind(outcome: Outcome) -> str | None:

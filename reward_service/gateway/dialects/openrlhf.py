@@ -38,7 +38,7 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.post("/openrlhf", summary="OpenRLHF's remote reward")
     async def openrlhf(request: Request) -> Response:
-        asked = asked_by(request.query_params, CLIENT_SECONDS - MARGIN)
+        asked = asked_by(request, CLIENT_SECONDS - MARGIN)
         body = await json_object(gateway, request)
         queries = as_list(body.get("query"))
         prompts = as_list(body.get("prompts")) or [None] * len(queries)

@@ -56,7 +56,7 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.post("/roll/submit", summary="ROLL: submit a sample")
     async def submit(request: Request) -> Response:
-        asked = asked_by(request.query_params, CLIENT_SECONDS - MARGIN)
+        asked = asked_by(request, CLIENT_SECONDS - MARGIN)
         body = await json_object(gateway, request)
         forget(pending)
         if len(pending) >= MAX_KEPT:

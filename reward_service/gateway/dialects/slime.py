@@ -35,7 +35,7 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.post("/slime", summary="slime's remote reward model")
     async def slime(request: Request) -> Response:
-        asked = asked_by(request.query_params, CLIENT_SECONDS - MARGIN)
+        asked = asked_by(request, CLIENT_SECONDS - MARGIN)
         body = await json_object(gateway, request)
         if "response" not in body:
             raise BadRequest("the body has prompt, response and label")
