@@ -22,7 +22,7 @@ from pathlib import Path
 from reward_service.adapters.agent import sandbox_files
 from reward_service.adapters.bubblewrap import interpreter
 from reward_service.engine.ports import Sandbox
-from reward_service.runs import Program, Run
+from reward_service.runs import Program, Run, RunLimits
 from reward_service.sandbox_images import Kind, tag
 from tests.engine import running
 from tests.load.measure import TICK, cpu_of, ticks
@@ -146,6 +146,28 @@ class Place:
         count = items * tests
         return (self.cpu() - before) / count, (time.monotonic() - started) / count
 
+    async def crowd(self, count: int) -> list[str]:
+        """Run `count` programs of all kinds, 16 at once; what was said wrongly."""
+        wrong: list[str] = []
+        gate = asyncio.Semaphore(16)
+        limits = RunLimits(cpu_seconds=0.5, wall_seconds=20, memory_bytes=256 << 20, output_bytes=1 << 20)
+
+        async def one(number: int) -> None:
+            kind, source, status = MIXED[number % len(MIXED)]
+            program = Program("python", f"{source}\n# {number}\n", limits=limits)
+            async with gate, self._sandbox.session(program) as session:
+                (found,) = await session.run([Run("20 22\n")])
+            right = kind != "right" or found.stdout == "42\n"
+            if (
+                found.status != status
+                or not right
+                or (kind == "right, large output" and len(found.stdout) != 200_001)
+            ):
+                wrong.append(f"{kind}: {found.status} {found.message} {found.cpu_seconds:.2f} s")
+
+        await asyncio.gather(*map(one, range(count)))
+        return wrong
+
 
 @asynccontextmanager
 async def opened(adapter: Adapter) -> AsyncIterator[Place]:
@@ -201,6 +223,35 @@ async def bench(adapter: Adapter, rounds: int, tests: int) -> None:
         judge("times better than a fresh container", middle["fresh container"] / ours, 100, at_least=True)
 
 
+MIXED: tuple[tuple[str, str, str], ...] = (
+    ("right", "print(sum(map(int, input().split())))", "ok"),
+    ("right, large output", "input()\nprint('ab' * 100_000)", "ok"),
+    ("right, half of the CPU limit", "import time\ninput()\nwhile time.process_time() < .25: pass\nprint(1)", "ok"),
+    ("right, many lines", "input()\nfor i in range(20_000): print(i)", "ok"),
+    ("right, threads", "import threading as t\nw = [t.Thread(target=print, args=(i,)) for i in range(4)]\n[x.start() for x in w]", "ok"),
+    ("wrong", "print(1 / 3)", "ok"),
+    ("crashing", "print(1)\nraise SystemError('no')", "runtime_error"),
+    ("exit code", "print(42)\nraise SystemExit(3)", "runtime_error"),
+    ("not a program", "def f(:", "compile_error"),
+    ("endless", "while True: pass", "time_limit"),
+    ("flood", "while True: print('x' * 1000)", "output_limit"),
+    ("hog", "x = [0] * 10**9", "memory_limit"),
+    ("leaves a daemon", "import os, time\nif not os.fork():\n    os.setsid(); time.sleep(60)\nprint(1)", "ok"),
+)  # fmt: skip
+"""Kind, program and status."""
+
+
+async def mixed(adapter: Adapter, count: int) -> None:
+    """Verdicts on `count` programs of all kinds at once: how many are wrong, and how long it takes."""
+    async with opened(adapter) as place:
+        before, started = place.cpu(), time.monotonic()
+        wrong = await place.crowd(count)
+        cpu, wall = place.cpu() - before, time.monotonic() - started
+    print(f"mixed programs: {count}, wrong verdicts: {len(wrong)}, {wall:.1f} s wall, {cpu:.1f} s CPU")
+    for line in wrong[:10]:
+        print(f"  {line}")
+
+
 def judge(what: str, value: float, goal: float, *, at_least: bool) -> None:
     """One line for a goal."""
     check: Callable[[float, float], bool] = float.__ge__ if at_least else float.__le__
@@ -214,11 +265,17 @@ def main() -> None:
     parser.add_argument("adapters", nargs="*", default=["bubblewrap"], help="names from tests/sandboxes.py")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tests", type=int, default=400)
+    parser.add_argument(
+        "--mixed", type=int, default=0, help="verdicts on so many programs of all kinds instead"
+    )
     options = parser.parse_args()
     for adapter in ADAPTERS:
         if adapter.name in options.adapters:
             print(f"-- {adapter.name}")
-            asyncio.run(bench(adapter, options.rounds, options.tests))
+            if options.mixed:
+                asyncio.run(mixed(adapter, options.mixed))
+            else:
+                asyncio.run(bench(adapter, options.rounds, options.tests))
 
 
 if __name__ == "__main__":
