@@ -27,6 +27,7 @@ import importlib.util
 import inspect
 import io
 import operator
+import random
 import socket
 import sys
 import threading
@@ -125,6 +126,7 @@ class Space:
         self._next = 1
         self._sent: list[Any] = []
         self.callback: Callable[[int, tuple[Any, ...], dict[str, Any]], Any] | None = None
+        random.seed(0)  # the state of the process that this one was forked from is also the tester's
         self.printed = Printed()
         sys.stdout = self.printed  # type: ignore[assignment]
         self.names = self._load(program)

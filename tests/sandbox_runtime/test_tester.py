@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -391,6 +392,17 @@ def test_counts_every_assertion_when_asked_to() -> None:
     tests = CHECK + "\n    ".join(f"assert candidate({n}) == {min(n, 5)}" for n in range(10)) + "\ncheck(f)"
     result = run_tests("def f(n): return n", tests, every_assert=True)
     assert (result["status"], result["passed"], result["failed"]) == ("tests_failed", 6, 4)
+
+
+def test_tests_draw_at_random_but_always_the_same_and_not_what_the_program_draws(tmp_path: Path) -> None:
+    program = (
+        f"import random\nmine = random.random()\ndef f(n):\n    with open({str(tmp_path / 'drawn')!r}, 'a') as out:\n"
+        "        print(n, mine, file=out)\n    return n"
+    )
+    for _ in range(2):
+        assert run_tests(program, "import random\nassert f(random.random())")["status"] == "ok"
+    one, other = ((tmp_path / "drawn").read_text()).splitlines()
+    assert one == other and len(set(one.split())) == 2
 
 
 def test_says_how_far_it_came() -> None:
