@@ -245,9 +245,11 @@ class RedisBatchStore:
 
     async def begin(self, spec: Spec) -> Batch:
         """See `BatchStore`."""
+        # The names as they were given, beside the keys that they became.
+        named = {"tenant": spec.tenant, "key": spec.key, "metadata": dict(spec.metadata)}
         fields = await self._script.call_growing(
             "begin", spec.id, _tenant(spec.tenant), _digest(spec.key), spec.digest, int(spec.window_seconds * 1e3),
-            int(spec.keep_seconds * 1e3), mapping_to_json(spec.metadata), self._upload_ms,
+            int(spec.keep_seconds * 1e3), mapping_to_json(named), self._upload_ms,
         )  # fmt: skip
         return _batch(fields)
 
@@ -363,13 +365,13 @@ def _batch(flat: Sequence[bytes]) -> Batch:
         return int(fields.get(name, 0))
 
     try:
-        metadata = mapping_from_json(fields[b"metadata"])
+        named = mapping_from_json(fields[b"metadata"])
         errors = mapping_from_json(fields[b"errors"])["errors"] if b"errors" in fields else ()
     except (Corrupt, KeyError):
-        metadata, errors = {}, ()
+        named, errors = {}, ()
     spec = Spec(
-        fields[b"id"].decode(), fields[b"tenant"].decode(), fields[b"key"].decode(), fields[b"digest"].decode(),
-        number(b"window_ms") / 1e3, number(b"keep_ms") / 1e3, metadata,
+        fields[b"id"].decode(), str(named.get("tenant", "")), str(named.get("key", "")), fields[b"digest"].decode(),
+        number(b"window_ms") / 1e3, number(b"keep_ms") / 1e3, dict(named.get("metadata", {})),
     )  # fmt: skip
     return Batch(
         spec,

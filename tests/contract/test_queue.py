@@ -114,7 +114,7 @@ async def test_who_waits_is_woken(make_place: MakePlace) -> None:
     place = await make_place()
     queue = place.holder()
     for lane in Lane:
-        waiting = asyncio.create_task(queue.wait(lane, 0.8))
+        waiting = asyncio.create_task(queue.wait(lane, 5))
         await asyncio.sleep(0.05)
         started = asyncio.get_running_loop().time()
         if lane is Lane.BATCH:
@@ -122,7 +122,7 @@ async def test_who_waits_is_woken(make_place: MakePlace) -> None:
         else:
             await queue.ask("t", asks(1), 10)
         await waiting
-        assert asyncio.get_running_loop().time() - started < 0.3
+        assert asyncio.get_running_loop().time() - started < 0.7
         assert len(await queue.take(lane, 1)) == 1
 
 
@@ -396,7 +396,8 @@ async def test_tenants_have_any_name(make_place: MakePlace, tenant: str) -> None
     await queue.release([leases[1]])
     await queue.withdraw(tenant, tokens)
     assert await queue.commit([done(leases[0])]) == [Effect.NEW]
-    assert [batch.id for batch in await place.store.of_tenant(tenant, "", 5)] == [name]
+    (batch,) = await place.store.of_tenant(tenant, "", 5)
+    assert (batch.id, batch.spec.tenant, batch.spec.key) == (name, tenant, "k")
 
 
 async def test_a_lease_of_somebody_else_is_not_renewed(make_place: MakePlace) -> None:
