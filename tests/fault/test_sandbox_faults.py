@@ -7,6 +7,8 @@ Each test has an engine of its own to break; the image is copied to it from the 
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import itertools
 import os
 import signal
 import subprocess
@@ -35,7 +37,6 @@ from tests.engine import docker_host, docker_image, unavailable  # noqa: F401 - 
 
 pytestmark = [pytest.mark.docker, pytest.mark.fault, pytest.mark.timeout(900)]
 
-WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 RECOVERY_SECONDS = 30.0
 ORPHAN_SECONDS = 60.0
 DOUBLE = Program("python", "print(2 * int(input()))")
@@ -69,11 +70,30 @@ def start(home: Path, source: str, image: str, *, live_restore: bool = False) ->
     return daemon
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "live-restore"])
-def daemon(docker_host: str, docker_image: str, request: pytest.FixtureRequest) -> Iterator[own.Daemon]:  # noqa: F811
+@pytest.fixture(scope="session")
+def number() -> Iterator[int]:
+    """A number that no other test process on this machine has now: its engines' folders are called after it."""
     if os.geteuid():
         unavailable("stopping an engine takes one of our own, and that takes root")
-    running = start(own.HOME / f"fault-{WORKER}", docker_host, docker_image, live_restore=request.param)
+    own.HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for candidate in itertools.count():
+        with (own.HOME / f"fault-{candidate}.lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield candidate
+            return
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "live-restore"])
+def daemon(
+    docker_host: str,  # noqa: F811
+    docker_image: str,  # noqa: F811
+    number: int,
+    request: pytest.FixtureRequest,
+) -> Iterator[own.Daemon]:
+    running = start(own.HOME / f"fault-{number}", docker_host, docker_image, live_restore=request.param)
     try:
         yield running
     finally:
@@ -272,11 +292,9 @@ async def test_an_image_that_is_gone_and_comes_back(daemon: own.Daemon, options:
 
 
 @pytest.fixture
-def small_disk(docker_host: str, docker_image: str) -> Iterator[own.Daemon]:  # noqa: F811
+def small_disk(docker_host: str, docker_image: str, number: int) -> Iterator[own.Daemon]:  # noqa: F811
     """An engine whose disk is small."""
-    if os.geteuid():
-        unavailable("an engine on a small disk takes root")
-    home = own.HOME / f"disk-{WORKER}"  # a short path: Unix sockets can't have long ones
+    home = own.HOME / f"disk-{number}"  # a short path: Unix sockets can't have long ones
     home.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1200m", "tmpfs", str(home)], check=True)
     try:
