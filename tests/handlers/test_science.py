@@ -58,7 +58,7 @@ EQUAL: list[tuple[str, Any] | tuple[str, Any, str]] = [
     ("\\frac{84}{2}", "42"), ("½", "0.5"), ("\u202e5", "5"), ("5^{}", "5"), ("\\{2, -2\\}", "\\{-2, 2\\}"), ("5\\%", "5"),
     # units
     ("12.3", "12.3 m/s"), ("12.3\\,m/s", "12.3 m/s"), ("12.3\\ m/s", "12.3 m/s"), ("44.28\\ \\text{km/h}", "12.3 m/s"), ("12.3\\ \\mathrm{m}\\,\\mathrm{s}^{-1}", "12.3 m/s"), ("12.3 ms^{-1}", "12.3 m/s"),
-    ("12.3 meters per second", "12.3 m/s"), ("12.3 m/s downward", "12.3 m/s"), ("0.25\\ \\mu\\mathrm{F}", "250 nF"), ("2.5\\,\\mathrm{k}\\Omega", "2500 ohms"),
+    ("12.3 meters per second", "12.3 m/s"), ("12.3 m/s downward", "12.3 m/s"), ("100\\text{ N, right}", "100 N to the right"), ("100 N towards the left", "100 N left"), ("0.25\\ \\mu\\mathrm{F}", "250 nF"), ("2.5\\,\\mathrm{k}\\Omega", "2500 ohms"),
     ("8.314 J/(mol·K)", "8.314 J/mol K"), ("4180 J kg^{-1} K^{-1}", "4.18 J/(g °C)"), ("760 mmHg", "1.00 atm"), ("1.2 mol/L", "1.2 M"), ("445 N", "100 lb"),
     ("26.8\\text{ m/s}", "60.0 mph"), ("0.785\\text{ rad}", "45.0°"), ("9 square meters", "9.0 m^2"), ("500 cm^3", "0.500 L"), ("5 \\text{ s}^{-1}", "5 Hz"),
     ("22 kPa", "22 kPA"), ("881000 J", "6.50e5 ft-lb"), ("3.6e6 J", "1.00 kWh"),
@@ -85,7 +85,7 @@ EQUAL: list[tuple[str, Any] | tuple[str, Any, str]] = [
     ("\\begin{bmatrix}1&2\\\\3&4\\end{bmatrix}", "\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}"),
     # yes and no, options
     ("Yes", "yes"), ("\\text{True}", "True"), ("not false", "True"), ("untrue", "False"), ("No, because the sum diverges.", "No"), ("No, it is not possible", "No"),
-    ("the statement is true", True), ("(B)", "B"), ("B) 5 m", "B"), ("b", "(b)"), ("Option B", "(b)"),
+    ("the statement is true", True), ("Yes", "Yes, it is"), ("No", "No. It sinks."), ("\\frac{\\pi}{6}", "30°"), ("(B)", "B"), ("B) 5 m", "B"), ("b", "(b)"), ("Option B", "(b)"),
     # lists
     ("15.3\\text{ m/s}, 22^\\circ", "15.3 m/s, 22°"), ("y = 3, x = 2", "x = 2, y = 3"), ("oxygen, carbon and hydrogen", "carbon, hydrogen, oxygen"), ("(2.0, 3)", "(2, 3)"),
     ("2; 3", [2, 3]),
@@ -105,7 +105,7 @@ NOT_EQUAL: list[tuple[str, Any] | tuple[str, Any, str]] = [
     ("x > 42", "42"), ("x \\neq 42", "42"), ("42 \\pm 1", "42"), ("42!", "42"), ("42i", "42"), ("42x", "42"), ("42^2", "42"), ("40+2", "42"), ("43", "42"), ("-42", "42"),
     ("42.4", "42"), ("420", "42"), ("0.25 = 26\\%", "0.25"), ("5.0\\text{ m} (50 cm)", "5.0 m"), ("at least 42", "42"), ("42 or so", "42"), ("42 million", "42"),
     ("between 41 and 43", "42"), ("8.67", "5\\sqrt{3}"), ("0.33", "1/3"), ("0.42", "0.41837"), ("12.4", "12.3456"), ("72 m", "71 m"), ("2018", "2019"), ("2019.4", "2019"),
-    ("2 h 90 min", "3.5 h"), ("2 h 30 m", "2.5 h"), ("5 m 5 m", "10 m"), ("x^2 = 42", "42"), ("12.3 km/h", "12.3 m/s"), ("12.3 m", "12.3 m/s"), ("12.3 Mm", "12.3 mm"), ("5 rad/s", "5 Hz"), ("10 K", "10 °C"), ("25 °F", "25 °C"), ("5\\%", "5", "How many of them are left?"), ("5000\\%", "50"), ("4/6", "2/3"), ("1=1", "1"), ("2 5", "25"), ("x^2y", "x^{2y}"), ("5 and 6 m", "5 m"), ("(lambda: 42)()", "42"), ("1250\\%", "12.5%"),
+    ("2 h 90 min", "3.5 h"), ("100 N to the left", "100 N to the right"), ("5 m upward", "5 m downward"), ("\\frac{\\pi}{3}", "30°"), ("No", "Yes, it is"), ("2 h 30 m", "2.5 h"), ("5 m 5 m", "10 m"), ("x^2 = 42", "42"), ("12.3 km/h", "12.3 m/s"), ("12.3 m", "12.3 m/s"), ("12.3 Mm", "12.3 mm"), ("5 rad/s", "5 Hz"), ("10 K", "10 °C"), ("25 °F", "25 °C"), ("5\\%", "5", "How many of them are left?"), ("5000\\%", "50"), ("4/6", "2/3"), ("1=1", "1"), ("2 5", "25"), ("x^2y", "x^{2y}"), ("5 and 6 m", "5 m"), ("(lambda: 42)()", "42"), ("1250\\%", "12.5%"),
     ("5 km", "5", "How far is it, in m?"), ("€8,645.09", "$8,645.09"), ("none of the above", "5 m"), ("large", "5 m"),
     ("Co", "CO"), ("H2O2", "H2O"), ("Fe2+", "Fe3+"), ("SO_3^{2-}", "SO_4^{2-}"), ("NaCl(s)", "NaCl(aq)"), ("NaCl", "NaCl(aq)", "Give the formula with its state."),
     ("H_2 + O_2 \\to H_2O", "2H2 + O2 -> 2H2O"), ("2H_2O \\to 2H_2 + O_2", "2H2 + O2 -> 2H2O"), ("H2 + 1/2 O2 -> H2O", "2H2 + O2 -> 2H2O", "Balance with the smallest whole numbers."),
@@ -137,6 +137,8 @@ ASKS: list[tuple[str, Any, str, str]] = [
     ("5 km", "5", "How far is it?", "unit_not_asked_for"),
     ("15", "15g", "", "unit_or_variable"),
     ("carbon dioxide gas", "(b)", "", "option_by_its_text"),
+    ("100 N", "100 N to the right", "", "other_remark"),
+    ("5 m north", "5 m east", "", "other_remark"),
     ("CB", "BC", "", "letters_or_elements"),
     ("it takes 42 days to finish", "42", "", "number_in_prose"),
     ("3.5", "3.5 \\pm 0.2", "", "uncertainty"),

@@ -49,6 +49,9 @@ _CHOICE_TYPES = ("multiple choice", "multiple-choice", "option", "mcq", "choice"
 _BOOLEAN_TYPES = ("boolean", "bool", "yes/no", "true/false")
 
 
+_OPENS = re.compile(r"(?:yes|no|true|false)\b[,.;:]", re.IGNORECASE)
+
+
 @lru_cache(maxsize=4_096)
 def prepare(source: str, answer_type: str = "") -> Gold:
     """What kind of thing the ground truth is. answer_type: the data set's word for it, a hint."""
@@ -57,7 +60,8 @@ def prepare(source: str, answer_type: str = "") -> Gold:
     answer = answer_of(text)
     kind_hint = answer_type.strip().lower()
     said = truth(answer.text)
-    if said is not None and (kind_hint in _BOOLEAN_TYPES or answer.text.isalpha()):
+    opens = _OPENS.match(answer.text) is not None
+    if said is not None and (kind_hint in _BOOLEAN_TYPES or answer.text.isalpha() or opens):
         return Gold(text, answer, "truth", truth=said)
     letter = option_letter(answer.text, marked=kind_hint not in _CHOICE_TYPES)
     if letter:

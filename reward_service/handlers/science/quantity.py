@@ -10,6 +10,7 @@ What is decided here: what a missing or different unit means.
   truth is in percent, the question asks for one, or there is no question;
 - a division that is still to be done (`10/2`) is no answer;
 - what is no unit is a label (`5 protons`): labels are compared as words, and one that the other side lacks is ignored;
+- words behind the ground truth's unit (`5 N to the left`) are a direction: the opposite is wrong, another or none undecided;
 - temperatures are points on their scales (25 °C is 298 K) unless the question is about a difference.
 """
 
@@ -26,18 +27,23 @@ from reward_service.handlers.science import units
 from reward_service.handlers.science.number import Converted, Number, read_number, same_value, within
 from reward_service.handlers.science.reading import neutral, notation
 from reward_service.handlers.science.units import Unit
+from reward_service.handlers.science.words import opposite
 
 MAX_CHARS = 240
 
 
 class Quantity(NamedTuple):
-    """units: what the unit may mean, () without one. label: words behind the number that are no unit. suffix: as written."""
+    """units: what the unit may mean, () without one. label: words behind the number that are no unit. suffix: as written.
+
+    remark: the words behind a unit that may say a direction, without those that say nothing.
+    """
 
     number: Number
     units: tuple[Unit, ...] = ()
     label: str = ""
     currency: str = ""
     suffix: str = ""
+    remark: tuple[str, ...] = ()
 
     @property
     def bare(self) -> bool:
@@ -115,11 +121,23 @@ def _with_words(number: Number, rest: str, currency: str, spaced: bool) -> Quant
     pieces = rest.split(" ")
     for cut in range(min(len(pieces) - 1, 6), 0, -1):
         head, tail = " ".join(pieces[:cut]).rstrip(","), " ".join(pieces[cut:])
-        if _WORDS.fullmatch(tail.lstrip("(")) and neutral(tail) and (found := units.readings(head)):
-            return Quantity(number, found, currency=currency, suffix=head)
+        fits = _WORDS.fullmatch(tail.lstrip("(")) and neutral(_WHERE.sub(" ", tail))
+        if fits and (found := units.readings(head)):
+            return Quantity(number, found, currency=currency, suffix=head, remark=_remark(tail))
     if spaced and _WORDS.fullmatch(rest) and neutral(rest) and len(rest) <= 60 and _are_words(rest):
         return Quantity(number, label=rest.lower().rstrip("."), currency=currency, suffix=rest)
     return None
+
+
+_WHERE = re.compile(r"\b(?:to the|towards?|up|down|above|below|from the)\b", re.IGNORECASE)
+_SAY_NOTHING = frozenset(
+    ("to", "the", "toward", "towards", "in", "direction", "directed", "pointing", "a", "of")
+)
+_WORD = re.compile("[a-z]+")
+
+
+def _remark(text: str) -> tuple[str, ...]:
+    return tuple(word for word in _WORD.findall(text.lower()) if word not in _SAY_NOTHING)
 
 
 _SHORT_WORDS = frozenset(["of", "a", "an", "in", "on", "at", "by", "per", "the"])
@@ -144,6 +162,15 @@ def compare(
     gold: Quantity, answer: Quantity, question: str = "", tolerance: Fraction | None = None
 ) -> Judged:
     """By the rules above. tolerance: relative, of a benchmark that has one."""
+    judged = _amounts(gold, answer, question, tolerance)
+    if judged.verdict is Verdict.EQUAL and gold.remark and gold.remark != answer.remark:
+        if any(opposite(one, other) for one in gold.remark for other in answer.remark):
+            return NOT_EQUAL
+        return Judged(Verdict.UNKNOWN, "other_remark")
+    return judged
+
+
+def _amounts(gold: Quantity, answer: Quantity, question: str, tolerance: Fraction | None) -> Judged:
     if gold.currency and answer.currency and gold.currency != answer.currency:
         return NOT_EQUAL
     if not answer.number.reduced:

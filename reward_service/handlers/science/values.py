@@ -15,6 +15,7 @@ from reward_service.handlers.science.gold import Decision, Gold, is_prose, same_
 from reward_service.handlers.science.number import Number, read_number
 from reward_service.handlers.science.quantity import Quantity, compare, read_quantity
 from reward_service.handlers.science.reading import Answer, turned
+from reward_service.handlers.science.units import readings
 from reward_service.handlers.science.words import option_letter, truth
 
 
@@ -79,6 +80,8 @@ def by_quantity(gold: Gold, text: str, answer: Answer, question: str) -> Decisio
         return Decision(Verdict.NOT_EQUAL, "quantity", hedged=True)
     if _closed_form(answer.text) and "=" not in answer.text:
         verdict = same_math(_digits(wanted.number, gold), answer.text)
+        if verdict is Verdict.NOT_EQUAL and _in_degrees(wanted):
+            verdict = same_math(rf"\frac{{{wanted.number.value}\pi}}{{180}}", answer.text)
         if verdict is Verdict.EQUAL:
             return Decision(verdict, "math")
     elif _SENTENCE.fullmatch(answer.text) and is_prose(answer.text) and _holds(wanted, answer.text):
@@ -88,6 +91,11 @@ def by_quantity(gold: Gold, text: str, answer: Answer, question: str) -> Decisio
 
 def _closed_form(text: str) -> bool:
     return any(mark in text for mark in ("\\", "√", "π", "^", "/"))
+
+
+def _in_degrees(quantity: Quantity) -> bool:
+    degree = readings("°")[0]
+    return any(unit == degree for unit in quantity.units) and quantity.number.value.denominator == 1
 
 
 def _digits(number: Number, gold: Gold) -> str:

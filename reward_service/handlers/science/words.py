@@ -87,7 +87,7 @@ def option_letter(text: str, *, marked: bool) -> str:
 
 _PAIRS = """
 increase increases increased increasing/decrease decreases decreased decreasing; higher/lower; greater more larger/less smaller fewer;
-positive/negative; endothermic/exothermic; attractive/repulsive; left/right; up upward upwards/down downward downwards;
+positive/negative; endothermic/exothermic; attractive/repulsive; left/right; up upward upwards above/down downward downwards below;
 clockwise/counterclockwise anticlockwise; north/south; east/west; acidic/basic alkaline; converging/diverging; convergent/divergent;
 converges/diverges; stable/unstable; real/imaginary virtual; inelastic/elastic; oxidation/reduction; oxidized/reduced; anode/cathode;
 heads/tails; maximum/minimum; concave/convex; parallel/perpendicular series; spontaneous/nonspontaneous; paramagnetic/diamagnetic;
