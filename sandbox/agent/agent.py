@@ -128,7 +128,7 @@ def enter(argv: list[str]) -> Callable[[], int] | None:
     """Be the agent. In a forked child: what it is to do, with all of the agent's frames off the stack."""
     sys.path[:0] = [COMPILED, HERE]
     register = os.register_at_fork
-    os.register_at_fork = lambda **hooks: HOOKS.append(hooks)  # type: ignore[assignment]
+    os.register_at_fork = lambda **hooks: HOOKS.append(hooks)
     from place import Job
 
     try:

@@ -67,8 +67,8 @@ def run_tests(
     )
     tests_limits = confine.rlimits(limits, cpu + TESTER_SECONDS, data=place.data)
     testing = place.fork(place.users.tester, tests_limits, files, _testing)
-    files = (place.null, place.out, place.err, theirs.fileno(), place.program)
-    program = place.fork(place.users.candidate, rlimits, files, _serving)
+    fewer = (place.null, place.out, place.err, theirs.fileno(), place.program)
+    program = place.fork(place.users.candidate, rlimits, fewer, _serving)
     for end in (theirs, between, writer):
         end.close()
     started = time.monotonic()

@@ -69,6 +69,7 @@ class Lease:
             stack=self.language.stack if self.language else confine.STACK,
             file_bytes=COMPILED_BYTES,
         )
+        fds: tuple[int, ...]
         if self.language:
             work = _compiling(self.language)
             fds = (place.null, place.err, place.err, place.program)
@@ -155,7 +156,7 @@ class Lease:
         work: Callable[[], int]
         limits, rlimits = self.limits, self.rlimits
         first = not self.language and self._compiled_in() is None
-        fds = (stdin, place.out, place.err)
+        fds: tuple[int, ...] = (stdin, place.out, place.err)
         if first:
             fds += (place.program, place.code)
             file_bytes = confine.file_size(limits)
@@ -230,11 +231,10 @@ class Lease:
 
     def _lost(self, how: Ended | dict[str, Any], cpu: float, loading: bool) -> dict[str, Any]:
         """The candidate process is gone, or of no use: the result of the run that it was on."""
-        ended = how if isinstance(how, Ended) else None
         if self.candidate is not None:
             self.candidate.end()
             self.candidate = None
-        result = self.judge(ended, cpu) if ended else dict(how)  # type: ignore[call-overload]
+        result = self.judge(how, cpu) if isinstance(how, Ended) else dict(how)
         if result["status"] == "ok":  # it ended by itself before it had answered
             result["status"] = "runtime_error"
             result.setdefault("flags", []).append("exit_before_result")
