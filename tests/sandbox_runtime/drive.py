@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ from frames import Channel  # noqa: E402
 
 def forked(work: Callable[[], None]) -> int:
     """Run `work` in a child, with the default action for alarms after 20 seconds."""
-    pid = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # from 3.12 on, where a test runner has threads
+        pid = os.fork()
     if pid:
         return pid
     status = 1
