@@ -269,7 +269,7 @@ def _defined_gold(gold: Node, named: Definition, answer: Node, options: Options)
     family = bare(named.name).op in ("seq", "list")
     rename = _one_renaming(named.values[-1], answer, family=family)
     result = _members(named.values, (answer,), rename, options)
-    if result is not True and len(gold.args) == 2 and solves(gold, answer):
+    if result is not True and len(gold.args) == 2 and _is_general(named) and solves(gold, answer):
         return True, "solved"
     return result, "definition"
 
@@ -303,7 +303,7 @@ def _two_relations(
         return False, "type"
     if gold.op != "rel":
         members = _chain(answer, options)
-        if members and not any(symbols(member) for member in members):
+        if members and not symbols(answer):  # with symbols it is an equation, and has no value
             return _members((gold,), members, {}, options), "chain"
         return False, "type"
     ordered = _same_order(gold, answer, options)
