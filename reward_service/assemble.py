@@ -254,6 +254,14 @@ def fleet_gauges(scorer: FleetScorer, stores: Stores) -> Mapping[str, tuple[str,
     return {
         "reward_service_pool_processes": ("Checking processes that are up.", lambda: scorer.processes),
         "reward_service_fleet_chunks": ("Chunks that wait for the fleet's answer.", lambda: scorer.waiting),
+        "reward_service_queue_live_chunks": (
+            "Chunks of requests in the queue, of all gateways.",
+            lambda: scorer.depth[Lane.LIVE].chunks,
+        ),
+        "reward_service_queue_batch_chunks": (
+            "Chunks of batches in the queue.",
+            lambda: scorer.depth[Lane.BATCH].chunks,
+        ),
         "reward_service_cache_entries": ("Outcomes in the cache.", lambda: len(stores.near)),
     }
 

@@ -12,18 +12,18 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
+from typing import NoReturn
 
 from reward_service.engine.channel import Task
-from reward_service.engine.ports import Ask, Cache, GroundTruths, Queue
+from reward_service.engine.ports import Ask, Cache, Depth, GroundTruths, Lane, Queue
 from reward_service.engine.records import CHUNK_ITEMS, Corrupt, Entry, cut, entry_to_json, results_from_json
 from reward_service.engine.scorer import Prepared, Row, Scored, Scorer, spread
 from reward_service.errors import PoolBroken, ServiceError
 from reward_service.registry import Registry
-from reward_service.runs import Work
 from reward_service.types import Outcome, Reason, cannot_judge
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ BACKOFF_SECONDS = 0.5
 class _Nobody:
     """In place of a pool: the gateway of a fleet runs no handler."""
 
-    async def run(self, tasks: Sequence[Task], *, seconds: float) -> list[Outcome | Work]:
+    async def run(self, tasks: Sequence[Task], *, seconds: float) -> NoReturn:
         raise PoolBroken("this gateway checks nothing itself")
 
 
@@ -63,6 +63,8 @@ class FleetScorer(Scorer):
         self._withdrawals: set[asyncio.Task[None]] = set()
         self.processes = 0
         """Checking processes of the whole fleet, a few seconds ago."""
+        self.depth: Mapping[Lane, Depth] = dict.fromkeys(Lane, Depth(0, 0))
+        """What there is to do for it, at the same time."""
         self.reachable = False
 
     @asynccontextmanager
@@ -177,6 +179,7 @@ class FleetScorer(Scorer):
         while True:
             try:
                 self.processes = await self._queue.present(0)
+                self.depth = await self._queue.depth()
                 self.reachable = True
             except ServiceError:
                 self.reachable, self.processes = False, 0

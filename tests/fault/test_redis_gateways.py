@@ -59,7 +59,7 @@ async def test_f9_a_batch_exists_wholly_or_not_at_all_when_its_sender_is_killed(
                 fleet.environment(),
             )
             await until(lambda: has_uploads(fleet) or "accepted" in sender.text(), 60)  # noqa: B023
-            await asyncio.sleep(rng.uniform(0, 0.4))
+            await asyncio.sleep(rng.uniform(0, 1.5))
             sender.signal(signal.SIGKILL)
             sender.wait()
             there = await desk.replay("", key, "d")
@@ -291,13 +291,14 @@ async def test_f24_live_calls_overtake_a_flood_of_batches_which_goes_on(fleet: F
         flood = (await desk.submit(entries(often(6_000, 30_000), "spin 2"), tenant="eval")).batch.id
         await asyncio.sleep(0.5)
         small = (await desk.submit(entries(128, "spin 1"), tenant="training")).batch.id
-        waits, before = [], (await desk.get(flood)).counts.done
+        waits, before, began = [], (await desk.get(flood)).counts.done, time.monotonic()
         TENANT.set("training")
         for number in range(often(15, 60)):
             started = time.perf_counter()
             await scorer.score_many([Row("fleet", f"live {number}", "g")], seconds=20)
             waits.append(time.perf_counter() - started)
-        state = await finished(desk, small, 30)
+        speed = ((await desk.get(flood)).counts.done - before + len(waits)) / (time.monotonic() - began)
+        state = await finished(desk, small, 60)
         while_small = (await desk.get(flood)).counts.done
         # A flood of live calls in its turn: batches keep their share.
         start, served = time.monotonic(), 0
@@ -319,5 +320,5 @@ async def test_f24_live_calls_overtake_a_flood_of_batches_which_goes_on(fleet: F
         "batch items per live item": round(share, 3),
     }
     assert state.counts.completed == 128
-    assert middle < 2 * 64 * 2, "two chunks of 64 items of 2 ms"
+    assert middle / 1e3 < 2 * 64 / speed, "it waited for more than two chunks"
     assert share >= 0.05

@@ -113,7 +113,7 @@ async def test_a_batch_is_judged_and_its_results_are_in_order() -> None:
         found = await place.outcomes(batch)
         assert list(found) == [f"r{n}" for n in range(300)]
         assert all(outcome.extracted == response for response, outcome in found.items())
-        assert (worker.stats.items, worker.stats.chunks, worker.at_work) == (300, 5, 0)
+    assert (worker.stats.items, worker.stats.chunks, worker.at_work) == (300, 5, 0)
     assert max(len(call) for call in judge.calls) == 64
 
 
