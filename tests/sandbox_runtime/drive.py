@@ -24,7 +24,7 @@ from frames import Channel  # noqa: E402
 
 
 def forked(work: Callable[[], None]) -> int:
-    """Run `work` in a child, with the default action for alarms after 20 seconds."""
+    """Run `work` in a child, with the default action for alarms after 80 seconds."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # from 3.12 on, where a test runner has threads
         pid = os.fork()
@@ -32,7 +32,7 @@ def forked(work: Callable[[], None]) -> int:
         return pid
     status = 1
     try:
-        signal.alarm(20)
+        signal.alarm(80)
         work()
         status = 0
     except BaseException:
