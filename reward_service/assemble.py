@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,7 +122,8 @@ def build_stores(settings: Settings) -> Stores:
         settings.redis_url, settings.redis_prefix, settings.redis_username, settings.redis_password,
         settings.redis_ca, settings.redis_seconds,
     )  # fmt: skip
-    far = RedisCache(options, days=settings.cache_days)
+    cache_options = replace(options, url=settings.cache_redis_url or settings.redis_url)
+    far = RedisCache(cache_options, days=settings.cache_days)
     far_truths = RedisGroundTruths(options, settings.ground_truth_bytes)
     far_queue = RedisQueue(
         options, lease_seconds=settings.lease_seconds, max_live_chunks=settings.live_chunks

@@ -113,6 +113,11 @@ class Settings(BaseSettings):
     redis_password: str = Field("", repr=False, description="Password of Redis, if not in the URL.")
     redis_ca: str = Field("", description="PEM file that the certificate of Redis is checked with.")
     redis_seconds: float = Field(2.0, gt=0, description="The longest that one command to Redis may take.")
+    cache_redis_url: str = Field(
+        "",
+        repr=False,
+        description="Another Redis for the shared cache, which may evict; nothing takes `redis_url`, which must not.",
+    )
     cache_days: float = Field(14.0, gt=0, description="Days that an outcome stays in the shared cache.")
     lease_seconds: float = Field(
         10.0, ge=0.5, description="Silence after which a worker's chunks are given to another worker."

@@ -8,14 +8,17 @@ than a socket may be silent. Tenants come from outside, keys and names of any le
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import random
 import secrets
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import RedisError
 
 from reward_service.adapters.redis_client import RedisOptions, Script, close, connect, failures
 from reward_service.engine.batches import Batch, BatchStatus, Counts, Mark, Spec
@@ -32,6 +35,8 @@ from reward_service.engine.ports import (
 )
 from reward_service.engine.records import Corrupt, mapping_from_json, mapping_to_json
 from reward_service.errors import BadRequest, NotFound, Overloaded
+
+log = logging.getLogger(__name__)
 
 UPLOAD_SECONDS = 60.0
 """A batch whose next chunk doesn't come in this time vanishes."""
@@ -91,6 +96,7 @@ class RedisQueue:
         self._script = self._shared.script
         self._max_live_chunks = max_live_chunks
         self._read = "0-0"
+        self._looked = False
 
     async def close(self) -> None:
         """Close the connections."""
@@ -195,8 +201,22 @@ class RedisQueue:
         sums = await self._script.call("depth")
         return {Lane.LIVE: Depth(sums[0], sums[1]), Lane.BATCH: Depth(sums[2], sums[3])}
 
+    async def _warn_of_eviction(self) -> None:
+        """A Redis that evicts throws out queued items as readily as cached outcomes: say so, once."""
+        self._looked = True
+        if isinstance(self._shared.client, Redis):
+            with suppress(RedisError, OSError, TimeoutError):  # INFO may be forbidden
+                memory = await self._shared.client.info("memory")
+                policy = memory.get("maxmemory_policy", "noeviction")
+                if memory.get("maxmemory") and policy != "noeviction":
+                    log.warning(
+                        "Redis evicts (%s): batches can be lost; set maxmemory-policy noeviction", policy
+                    )
+
     async def present(self, processes: int) -> int:
         """See `Queue`."""
+        if not self._looked:
+            await self._warn_of_eviction()
         return int(
             await self._script.call("present", self.name, processes, int(3e3 * max(1.0, self.lease_seconds)))
         )

@@ -206,3 +206,48 @@ async def test_sentinel_names_the_primary_and_after_a_failover_the_new_one(
             assert client.exists("{reward}:b:b3")
     finally:
         await store.close()
+
+
+# Eviction
+
+
+async def test_a_redis_that_may_evict_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Its policy would throw out queued items: the queue wants `noeviction`, the cache may have a server of its own."""
+    server = Server("--maxmemory", "100mb")
+    try:
+        for policy, warned in (("noeviction", False), ("allkeys-lru", True), ("volatile-ttl", True)):
+            with server.client() as client:
+                client.config_set("maxmemory-policy", policy)
+            queue = RedisQueue(server.options())
+            caplog.clear()
+            assert await queue.present(1) >= 1
+            assert await queue.present(1) >= 1
+            assert ("evicts" in caplog.text) is warned
+            assert caplog.text.count("evicts") <= 1
+            await queue.close()
+    finally:
+        server.close()
+
+
+async def test_a_cache_that_evicts_takes_nothing_from_the_queue_of_another_server() -> None:
+    first, second = Server(), Server("--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru")
+    try:
+        store, cache = RedisBatchStore(first.options()), RedisCache(second.options())
+        await store.begin(Spec("b"))
+        await store.add("b", 0, [Chunk(1, b"x" * 1000)] * 50)
+        await store.seal("b")
+        for start in range(0, 20_000, 1_000):
+            await cache.put_many(
+                {n.to_bytes(16, "big"): accept("x" * 500) for n in range(start, start + 1_000)}
+            )
+        hits = await cache.get_many([n.to_bytes(16, "big") for n in range(20_000)])
+        assert 0 < sum(hit is not None for hit in hits) < 20_000, "it had to evict, and did"
+        assert cache.failures == 0
+        batch = await store.get("b")
+        assert batch is not None
+        assert batch.chunks == 50
+        await store.close()
+        await cache.close()
+    finally:
+        first.close()
+        second.close()
