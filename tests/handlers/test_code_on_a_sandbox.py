@@ -162,6 +162,36 @@ async def test_right_programs_are_paid_and_wrong_ones_are_not(sandbox: Sandbox, 
         assert (outcome.status, outcome.score) == (Status.SCORED, score), (program, outcome)
 
 
+SCIENCE = {
+    "numpy": (
+        "import numpy as np\n\ndef check(candidate):\n    assert np.allclose(candidate(np.array([3.0, 4.0])), [0.6, 0.8])\n"
+        "    assert candidate(np.ones((2, 2))).shape == (2, 2)\n\ncheck(unit)",
+        "import numpy as np\ndef unit(v): return v / np.linalg.norm(v)",
+        "import numpy as np\nnp.allclose = lambda *a: True\ndef unit(v): return v",
+    ),
+    "pandas": (
+        "import pandas as pd\n\ndef check(candidate):\n    t = pd.DataFrame({'k': ['a', 'b', 'a'], 'v': [1, 2, 3]})\n"
+        "    want = pd.DataFrame({'k': ['a', 'b'], 'v': [4, 2]})\n    pd.testing.assert_frame_equal(candidate(t), want)\n\ncheck(unit)",
+        "def unit(t): return t.groupby('k', as_index=False)['v'].sum()",
+        "import pandas as pd\npd.testing.assert_frame_equal = lambda *a: None\ndef unit(t): return t",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("package", SCIENCE)
+async def test_arrays_and_tables_cross_the_border(sandbox: Sandbox, package: str) -> None:
+    probe = item_for(
+        "code__probe", f"```python\nimport {package}\nprint(1)\n```", {"inputs": [""], "outputs": ["1"]}
+    )
+    if not (await carry(sandbox, probe)).outcome.correct:
+        pytest.skip(f"NOT TESTED: this sandbox has no {package}")
+    tests, right, wrong = SCIENCE[package]
+    for program, score in ((right, 1.0), (wrong, 0.0)):
+        response = f"```python\n{program}\n```"
+        outcome, _ = await carry(sandbox, item_for("codegen__humaneval", response, {"functional": tests}))
+        assert (outcome.status, outcome.score) == (Status.SCORED, score), outcome
+
+
 EXAMPLES = [
     pytest.param(handler.name, source, id=source.name)
     for handler in load().handlers.values()
