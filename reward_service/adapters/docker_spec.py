@@ -66,7 +66,7 @@ class DockerOptions:
     processes: int = 192
     recycle_items: int = 2000
     recycle_seconds: float = 1800.0
-    unavailable_seconds: float = 5.0
+    unavailable_seconds: float = 20.0
     hello_seconds: float = 20.0
 
     def image_of(self, kind: Kind) -> str:

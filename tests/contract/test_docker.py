@@ -96,7 +96,10 @@ async def test_the_engine_knows_the_container_as_specified(
     assert (limits["NanoCpus"], limits["PidsLimit"]) == (10**9, options.processes)
     assert limits["LogConfig"]["Type"] == "none"
     assert limits["OomScoreAdj"] == 500
-    assert all("noexec" in mount and "nr_inodes" in mount for mount in limits["Tmpfs"].values())
+    assert all({"nosuid", "nodev"} <= set(mount.split(",")) for mount in limits["Tmpfs"].values())
+    assert all("nr_inodes=" in mount for mount in limits["Tmpfs"].values())
+    executable = {path for path, mount in limits["Tmpfs"].items() if "noexec" not in mount.split(",")}
+    assert executable <= {"/build"}  # of the image that has compilers
     assert not facts["NetworkSettings"]["Ports"]
     assert (config["Tty"], config["OpenStdin"], config["StdinOnce"]) == (False, True, True)
     assert not any("KEY" in text or "TOKEN" in text for text in config["Env"])
@@ -248,7 +251,7 @@ async def test_a_place_grows_old(options: DockerOptions) -> None:
         await run(sandbox, DOUBLE, "1")
         await asyncio.sleep(0.6)
         await run(sandbox, DOUBLE, "1")
-        await until(lambda: sandbox.recycled["worn"] == 1)
+        await until(lambda: sandbox.recycled["worn"] >= 1)
         assert (await run(sandbox, DOUBLE, "2"))[0].stdout == "4\n"
 
 

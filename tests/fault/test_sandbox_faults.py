@@ -421,3 +421,18 @@ async def test_an_item_is_retried_once_and_then_an_error_never_a_score(
         await recovers(sandbox)
         assert (await score("and back")).correct
     await no_orphans(daemon, 3)
+
+
+async def test_a_restart_of_the_engine_costs_nobody_an_error(
+    daemon: own.Daemon, options: DockerOptions
+) -> None:
+    patient = replace(options, unavailable_seconds=DockerOptions().unavailable_seconds)
+    async with DockerSandbox(patient) as sandbox, service(sandbox) as score:
+        await double(sandbox, 1)
+        items = [score(str(number)) for number in range(4)]
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(daemon.stop)
+        await asyncio.sleep(2.0)
+        daemon.start()
+        outcomes = await asyncio.gather(*items)
+    assert all(outcome.correct for outcome in outcomes), outcomes
