@@ -4,6 +4,16 @@ What is decided here: the reward. The answer is found by `answer.py`'s rule, jud
 (`ladder.py`: text and exact numbers, our own trees with ball arithmetic, sympy), and paid only where a
 comparator says *equal*. Nothing that a response says is ever evaluated. The `guru` profile is the published
 Reasoning360 scorer's rule (`guru.py`).
+
+What a row may say in `extra_info`:
+
+- `question`: decides about factoring and expanding, the letter and the base that are asked for.
+- `answer_format`: "boxed", "line" ("Answer: …"), "hash" (`####`) or "any", in place of the data source's rule.
+- `extraction: "anywhere"`: for evaluation dumps of models that box nothing; takes any form, last resort the last number.
+- `form`: "any" takes answers that restate the question, "evaluated" refuses them in the `anywhere` mode too.
+- `backends: "both"`: asks math-verify as well, and flags `backends_disagree` where both are sure and differ. The verdict
+  stays ours. `compare_backends(True)` does so for every item of a process.
+- `reward_metric: "prime_math"` or `"math_dapo"`: the published rule of the `guru` profile.
 """
 
 from __future__ import annotations
