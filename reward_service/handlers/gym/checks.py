@@ -210,8 +210,8 @@ def _entries(value: Any) -> Any:
 def values(answer: str, gold: str, _: Mapping[str, Any]) -> bool:
     """The same list, numbers by value whether they are in quotes or not."""
     try:
-        found = _entries(parse_literal(answer))
-        return isinstance(found, list) and found == _entries(parse_literal(gold))
+        found = parse_literal(answer)
+        return isinstance(found, list) and _entries(found) == _entries(parse_literal(gold))
     except (LiteralError, ValueError):
         return False
 
