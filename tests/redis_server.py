@@ -58,8 +58,9 @@ class Server:
     def start(self) -> None:
         """Start it (again, with its data), and wait until it answers."""
         binary = shutil.which("redis-server") or "redis-server"
+        setpriv = shutil.which("setpriv")  # a test run that is killed leaves no server behind
         command = [
-            binary, "--port", str(self.port), "--unixsocket", str(self.socket), "--dir", str(self.folder),
+            *([setpriv, "--pdeathsig", "KILL"] if setpriv else []), binary, "--port", str(self.port), "--unixsocket", str(self.socket), "--dir", str(self.folder),
             "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--bind", "127.0.0.1",
             *self._options,
         ]  # fmt: skip

@@ -18,10 +18,9 @@ from dataclasses import replace
 from typing import Any
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import RedisError
 
 from reward_service.adapters.memory import MemoryCache, MemoryGroundTruths
-from reward_service.adapters.redis_client import RedisOptions, close, connect, failures
+from reward_service.adapters.redis_client import BROKEN, RedisOptions, close, connect, failures
 from reward_service.engine.ports import Cache, GroundTruths
 from reward_service.engine.records import (
     Corrupt,
@@ -71,7 +70,7 @@ class RedisCache:
             values = await asyncio.gather(
                 *(self._client.execute_command("MGET", *[name for _, name in group]) for group in groups)
             )
-        except (TimeoutError, RedisError, OSError) as error:
+        except BROKEN as error:
             self._failed(error)
             return found
         self._pause = FIRST_PAUSE
@@ -99,7 +98,7 @@ class RedisCache:
                     for group in self._groups([key for key, _ in kept])
                 )
             )  # fmt: skip
-        except (TimeoutError, RedisError, OSError) as error:
+        except BROKEN as error:
             self._failed(error)
 
     def _groups(self, keys: Sequence[bytes]) -> list[list[tuple[int, str]]]:

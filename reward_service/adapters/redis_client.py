@@ -130,6 +130,10 @@ def unreachable(error: BaseException) -> Overloaded:
     return Overloaded(f"Redis can't be reached: {type(error).__name__}", problem="not-ready", retry_after=1.0)
 
 
+BROKEN = (RedisError, OSError, TimeoutError, RuntimeError)
+"""What a command raises when it can't be done. RuntimeError: uvloop's, for a write to a socket that has just closed."""
+
+
 @contextlib.contextmanager
 def failures() -> Iterator[None]:
     """Whatever Redis or its socket raises in the block becomes Overloaded.
@@ -145,7 +149,7 @@ def failures() -> Iterator[None]:
             raise asyncio.CancelledError
     except OutOfMemoryError:
         raise Overloaded("Redis has no memory left for more work", retry_after=5.0) from None
-    except (TimeoutError, RedisError, OSError) as error:
+    except BROKEN as error:
         if isinstance(error, ResponseError):  # it answered: a role, a right or a command that it refuses
             log.error("Redis refused a command: %s", str(error)[:300])
         raise unreachable(error) from error

@@ -105,6 +105,24 @@ async def test_nobody_there_is_said_at_once_and_a_cache_just_has_nothing() -> No
     await cache.close()
 
 
+async def test_whatever_the_client_raises_is_said_to_be_an_outage() -> None:
+    """uvloop raises RuntimeError for a write to a socket that has just closed; that ended a worker once."""
+    options = RedisOptions(f"redis://127.0.0.1:{free_port()}")
+    store, cache = RedisBatchStore(options), RedisCache(options)
+
+    async def closed(*arguments: object) -> None:
+        raise RuntimeError("unable to perform operation; the handler is closed")
+
+    store._shared.client.execute_command = closed  # type: ignore[method-assign]
+    cache._client.execute_command = closed  # type: ignore[method-assign]
+    with pytest.raises(Overloaded):
+        await store.get("b")
+    assert await cache.get_many([b"k"]) == [None]
+    assert cache.failures == 1
+    await store.close()
+    await cache.close()
+
+
 # TLS
 
 
