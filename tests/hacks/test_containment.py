@@ -31,7 +31,13 @@ CANARY = "EXPECTED_OUTPUT_CANARY"
 DIFFERENCES: dict[str, dict[str, str]] = {
     "bubblewrap": {},
 }
-"""Adapter -> name of a program -> why ESCAPED is right there. bubblewrap: none (measured with control groups, as root)."""
+"""Adapter -> name of a program -> why ESCAPED is right there.
+
+bubblewrap has none where control groups can be made (as root). Where they can't, every case must still hold, by other
+means: one CPU by affinity, memory by RLIMIT_DATA and the agent's look every 50 ms. What is weaker then, and not in
+these programs: memory that no process maps (socket and pipe buffers) is bounded by open files alone, a program may
+widen its affinity, and many processes at once can go over the memory limit for as long as one look takes to come.
+"""
 
 
 class Hostile(Case):
