@@ -232,7 +232,10 @@ def build_service(settings: Settings, registry: Registry | None = None, loader: 
         engine = Engine(scorer, registry, stores.ground_truths, parts, None, fleet_gauges(scorer, stores), {})
         return Service(engine, batches)
     local = build_local(settings, registry, loader, stores)
-    worker = Worker(stores.queue, local.scorer, worker_options(settings, (Lane.BATCH,)))
+    options = worker_options(settings, (Lane.BATCH,))
+    if not settings.redis_url:  # what is in memory ends with the process: nothing to finish it for
+        options = replace(options, grace_seconds=0.0)
+    worker = Worker(stores.queue, local.scorer, options)
     parts = running(stores.running, local.running, working(worker, batches))
     engine = Engine(
         local.scorer,

@@ -94,7 +94,8 @@ async def test_f23_everybody_comes_back_at_once_to_a_full_queue(fleet: Fleet) ->
     for worker in workers:
         worker.signal(signal.SIGTERM)
         worker.wait()
-    assert not [worker for worker in workers if "can't take work" in worker.text()], "a storm of time-outs"
+    refused = sum(worker.text().count("Redis can't be reached") for worker in workers)
+    assert refused <= 2 * len(workers), "a storm of time-outs"
     assert total(workers, "again") == 0
     fleet.figures |= {"items": 2 * len(sent), "workers": len(workers), "s to the first": round(first, 1), "items/s at best": round(max(rates))}  # fmt: skip
 
