@@ -60,7 +60,7 @@ class BatchCreate(BaseModel):
     input_file_id: str | None = Field(None, description="Or a file of items, uploaded to /v1/files.")
     completion_window: str = Field(
         "24h",
-        pattern="^[1-9][0-9]?[smhd]$",
+        pattern="^([1-9][0-9]?[smh]|([1-9]|[12][0-9]|30)d)$",
         description="Time until it expires: `90s`, `30m`, `24h`, `7d`; at most 30d.",
     )
     metadata: dict[str, Any] = Field(

@@ -15,6 +15,9 @@ from reward_service.handlers.math import plan, symbolic, warm_up
 from reward_service.handlers.math.nodes import Verdict
 from reward_service.types import Item, Outcome, Reason
 
+# The CPU timer may raise inside hypothesis' own callback of the garbage collector, which can only print it.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 CPU_SECONDS = 1.5
 """What no input may cost, tier 3's own limit included."""
 

@@ -492,13 +492,13 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_no_text_takes_more_than_linear_time(name: str) -> None:
-    """200,000 characters, and at most half a second of CPU time: what is quadratic takes minutes."""
+    """200,000 characters, and at most two seconds of CPU time: what is quadratic takes minutes."""
     slow = {}
     for what, text in HOSTILE.items():
         started = time.process_time()
         FUNCTIONS[name](text)
         spent = time.process_time() - started
-        if spent > 0.5:
+        if spent > 2.0:
             slow[what] = spent
     assert not slow
 

@@ -72,7 +72,8 @@ def cpu_limit(seconds: float) -> Iterator[bool]:
         raise _BudgetError
 
     before = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    # Again and again: raised inside a callback of the garbage collector, the first one is only printed.
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 0.05)
     try:
         yield True
     finally:
