@@ -37,14 +37,12 @@ demo: setup  ## score a small mixed dump that ships with the repository
 	$(BIN)/reward-service score examples/rollouts.jsonl -o $(VENV)/demo-scored.jsonl --overwrite
 
 test: setup-dev  ## run the tests (sets up what they need)
+	@$(BIN)/python -m tests.engine
 	# One hash seed for all workers: ids of tests are made from sets, too.
 	PYTHONHASHSEED=0 $(BIN)/python -m pytest -n 2 $(ARGS)
 
 test-languages: setup-dev  ## every language of the polyglot sandbox image
 	REWARD_SERVICE_TEST_LANGUAGES=all $(BIN)/python -m pytest -q tests/contract/test_languages.py $(ARGS)
-
-fault: setup-dev  ## all fault tests: processes killed, engines stopped, Redis lost, judges lying
-	FAULT=1 $(BIN)/python -m pytest -m fault $(ARGS)
 
 test-trainers: setup-dev $(TRAINERS)/.done  ## the trainers' own clients against the service (torch and six trainers, CPU; RECORD=1 keeps the wire)
 	REWARD_SERVICE_TRAINERS=1 REWARD_SERVICE_RECORD=$(RECORD) $(TRAINERS)/bin/python -m pytest -q -p no:cacheprovider -o filterwarnings=ignore tests/trainers $(ARGS)

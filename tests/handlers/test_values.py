@@ -145,7 +145,11 @@ HOSTILE = {
     "a float tag that is none": '{"f": "1.5"}',
     "bytes that are none": '{"b": "*"}',
     "a zero step": '{"r": [0, 1, 0]}',
-    "a fraction of a megabyte": '{"fr": [{"i": "0x%s"}, {"i": "0x%s"}]}' % ("f" * 100_000, "e" * 100_001),
+    "a fraction of a megabyte": '{"fr": [{"i": "0x'
+    + "f" * 100_000
+    + '"}, {"i": "0x'
+    + "e" * 100_001
+    + '"}]}',
     "a zero denominator": '{"fr": [1, 0]}',
     "a decimal that is none": '{"de": "x"}',
     "a decimal of a megabyte": '{"de": "%s"}' % ("9" * 1_000_000),
