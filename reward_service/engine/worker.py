@@ -17,6 +17,7 @@ import asyncio
 import logging
 import math
 import random
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -35,8 +36,8 @@ COMMIT_TOGETHER = 16
 CHUNK_SECONDS = 3600.0
 """The longest that a batch's chunk may take: its items' own limits are far below."""
 SECOND_TRIES = (0.5, 2.0)
-"""Pauses before a batch's items are tried again that a sandbox or judge model could not serve."""
-TRY_AGAIN = {Reason.SANDBOX_UNAVAILABLE, Reason.JUDGE_UNAVAILABLE, Reason.OVERLOADED}
+"""Pauses before a batch's items are tried again that sandbox, judge model or a busy machine could not serve."""
+TRY_AGAIN = {Reason.SANDBOX_UNAVAILABLE, Reason.JUDGE_UNAVAILABLE, Reason.OVERLOADED, Reason.DEADLINE}
 FIRST_BACKOFF = 0.1
 LONGEST_BACKOFF = 2.0
 
@@ -262,7 +263,7 @@ class Worker:
         return Done(lease, results_to_json(lease.first, judged), failed)
 
     async def _together(self, lane: Lane, entries: Sequence[Entry], seconds: float) -> list[Outcome]:
-        rows = [entry.row for entry in entries]
+        rows, until = [entry.row for entry in entries], time.monotonic() + seconds
         try:
             outcomes = await self._score(rows, seconds)
         except ServiceError:
@@ -271,16 +272,20 @@ class Worker:
             log.exception("scoring a chunk failed; its items are judged one by one")
             return [await self._single(row, seconds) for row in rows]
         if lane is Lane.BATCH:
-            for pause in SECOND_TRIES:
-                again = [place for place, outcome in enumerate(outcomes) if outcome.reason in TRY_AGAIN]
-                if not again or self._stopping.is_set():
-                    break
-                await asyncio.sleep(pause)
-                for place, outcome in zip(
-                    again, await self._score([rows[p] for p in again], seconds), strict=True
-                ):
-                    outcomes[place] = outcome
+            await self._second_tries(rows, outcomes, until)
         return outcomes
+
+    async def _second_tries(self, rows: Sequence[Row], outcomes: list[Outcome], until: float) -> None:
+        """A batch has time: what failed for no fault of the items is tried again, before it is final."""
+        for pause in SECOND_TRIES:
+            again = [place for place, outcome in enumerate(outcomes) if outcome.reason in TRY_AGAIN]
+            left = until - time.monotonic() - pause
+            if not again or left <= 0 or self._stopping.is_set():
+                return
+            await asyncio.sleep(pause)
+            fresh = await self._score([rows[place] for place in again], left)
+            for place, outcome in zip(again, fresh, strict=True):
+                outcomes[place] = outcome
 
     async def _single(self, row: Row, seconds: float) -> Outcome:
         try:
@@ -309,7 +314,10 @@ class Worker:
                 outcomes.append(cannot_judge(Reason.INTERNAL, message, flags=("worker_crashed",)))
                 continue
             await self._queue.note(lease, place)
-            outcomes.append(await self._single(entry.row, seconds))
+            single = [await self._single(entry.row, seconds)]
+            if lease.lane is Lane.BATCH:
+                await self._second_tries([entry.row], single, time.monotonic() + seconds)
+            outcomes += single
         return outcomes
 
     async def _isolate(self) -> None:

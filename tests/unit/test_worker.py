@@ -342,14 +342,16 @@ async def test_a_broken_pool_gives_the_chunk_back() -> None:
         assert worker.stats.released >= 1
 
 
-async def test_a_batch_waits_for_a_sandbox_that_is_away_for_a_moment() -> None:
+@pytest.mark.parametrize("reason", [Reason.SANDBOX_UNAVAILABLE, Reason.JUDGE_UNAVAILABLE, Reason.DEADLINE])
+async def test_a_batch_waits_for_what_is_away_for_a_moment(reason: Reason) -> None:
+    """And for a machine that is too busy: none of these says anything about the item."""
     place, judge = Place(), Judge()
     seen: Counter[str] = Counter()
 
     def act(response: str) -> Outcome | None:
         seen[response] += 1
         if response == "code" and seen[response] == 1:
-            return cannot_judge(Reason.SANDBOX_UNAVAILABLE, "restarting")
+            return cannot_judge(reason, "restarting")
         return None
 
     judge.act = act
