@@ -25,7 +25,7 @@ from typing import Any, Protocol
 from reward_service.engine.ports import Done, Effect, Lane, Lease, Queue
 from reward_service.engine.records import Corrupt, Entry, Judged, entries_of, results_to_json
 from reward_service.engine.scorer import Row, Scored
-from reward_service.errors import ServiceError
+from reward_service.errors import Overloaded, ServiceError
 from reward_service.types import Outcome, Reason, Status, cannot_judge
 
 log = logging.getLogger(__name__)
@@ -231,7 +231,8 @@ class Worker:
             await settled
         except ServiceError as error:
             log.warning("a chunk of %s could not be judged here: %s", lease.job, error.detail)
-            await asyncio.sleep(LONGEST_BACKOFF * random.uniform(0.5, 1.0))  # noqa: S311 - only apart
+            if not self._stopping.is_set():
+                await asyncio.sleep(LONGEST_BACKOFF * random.uniform(0.5, 1.0))  # noqa: S311 - only apart
             await self._release([lease])
         except asyncio.CancelledError:
             raise
@@ -280,8 +281,10 @@ class Worker:
         for pause in SECOND_TRIES:
             again = [place for place, outcome in enumerate(outcomes) if outcome.reason in TRY_AGAIN]
             left = until - time.monotonic() - pause
-            if not again or left <= 0 or self._stopping.is_set():
+            if not again or left <= 0:
                 return
+            if self._stopping.is_set():  # the sandbox may be going down with us: another worker has one
+                raise Overloaded("this worker is stopping")
             await asyncio.sleep(pause)
             fresh = await self._score([rows[place] for place in again], left)
             for place, outcome in zip(again, fresh, strict=True):

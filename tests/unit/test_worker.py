@@ -361,6 +361,18 @@ async def test_a_batch_waits_for_what_is_away_for_a_moment(reason: Reason) -> No
     assert seen == {"a": 1, "code": 2, "b": 1}
 
 
+async def test_a_worker_that_stops_hands_in_no_errors_of_its_own_end() -> None:
+    """Its sandbox goes down with it: the chunk is for another worker."""
+    place, judge = Place(), Judge()
+    judge.act = lambda response: cannot_judge(Reason.SANDBOX_UNAVAILABLE, "going down")
+    batch = await place.submit(["a"] * 10)
+    async with place.worker(judge, grace_seconds=5):
+        await asyncio.sleep(0.1)
+    assert (await place.desk.get(batch)).counts.done == 0
+    (lease,) = await place.queue.take(Lane.BATCH, 5)
+    assert lease.deliveries == 1
+
+
 async def test_metrics_hear_of_every_outcome() -> None:
     place, heard = Place(), []
     worker = Worker(MemoryQueue(place.work), Judge(), None, heard.extend)
