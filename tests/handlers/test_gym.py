@@ -60,8 +60,7 @@ def made(task: str) -> tuple[Any, str, str]:
     if task in BY_HAND:
         entry = BY_HAND[task]
     else:
-        import reasoning_gym
-
+        reasoning_gym: Any = _optional.load("reasoning_gym", library.EXTRA, without=("cellpylib", "pycosat"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its data sets leave files open
             entry = reasoning_gym.create_dataset(task, size=1, seed=42)[0]
