@@ -14,7 +14,8 @@ from fastapi import FastAPI
 
 from reward_service.adapters.docker_spec import DockerOptions
 from reward_service.adapters.memory import MemoryCache, MemoryGroundTruths
-from reward_service.adapters.memory_queue import MemoryBatchStore, MemoryQueue, MemoryWork
+from reward_service.adapters.memory_batches import MemoryBatchStore
+from reward_service.adapters.memory_queue import MemoryQueue, MemoryWork
 from reward_service.adapters.openai import JudgeOptions, OpenAIJudge
 from reward_service.adapters.runner import RunnerOptions, RunnerSandbox
 from reward_service.engine.desk import Batches

@@ -1,4 +1,4 @@
-"""Queue and batches in one process's memory: the default, with no server to run.
+"""The queue in one process's memory: the default, with no server to run; and what it shares with the batches.
 
 What is decided here: the same contract as on Redis, down to leases, strikes and turns, so that a worker is one piece
 of code; only that nothing survives the process. Waiting items are bounded in bytes, and so are kept results: the
@@ -18,9 +18,7 @@ from itertools import count
 from typing import Any
 
 from reward_service.engine.batches import (
-    Batch,
     BatchStatus,
-    Counts,
     Event,
     Marks,
     Spec,
@@ -29,15 +27,13 @@ from reward_service.engine.batches import (
 from reward_service.engine.ports import (
     Answer,
     Ask,
-    Chunk,
     Depth,
     Done,
     Effect,
     Lane,
     Lease,
-    Sealed,
 )
-from reward_service.errors import BadRequest, NotFound, Overloaded
+from reward_service.errors import Overloaded
 
 
 def _clock() -> Callable[[], float]:
@@ -46,7 +42,7 @@ def _clock() -> Callable[[], float]:
 
 
 @dataclass(slots=True, eq=False)
-class _Message:
+class Message:
     """A queued chunk, who holds it and since when."""
 
     id: str
@@ -67,22 +63,22 @@ class _Message:
 
 
 @dataclass(slots=True, eq=False)
-class _Stream:
+class Stream:
     """The chunks of one batch, or of one tenant's live calls: all of them, and those that nobody holds."""
 
-    messages: dict[str, _Message] = field(default_factory=dict)
+    messages: dict[str, Message] = field(default_factory=dict)
     waiting: deque[str] = field(default_factory=deque)
 
 
 @dataclass(slots=True, eq=False)
-class _Batch:
+class StoredBatch:
     """A batch as it is stored. act_at: when `due` has something to do with it."""
 
     spec: Spec
     status: BatchStatus
     created_at: int
     act_at: float
-    stream: _Stream = field(default_factory=_Stream)
+    stream: Stream = field(default_factory=Stream)
     total: int = 0
     completed: int = 0
     failed: int = 0
@@ -101,9 +97,9 @@ class _Turns:
     """Streams that have chunks to hand out, in turns: tenants, and within a tenant its streams."""
 
     def __init__(self) -> None:
-        self._tenants: OrderedDict[str, OrderedDict[str, _Stream]] = OrderedDict()
+        self._tenants: OrderedDict[str, OrderedDict[str, Stream]] = OrderedDict()
 
-    def join(self, tenant: str, name: str, stream: _Stream) -> None:
+    def join(self, tenant: str, name: str, stream: Stream) -> None:
         self._tenants.setdefault(tenant, OrderedDict()).setdefault(name, stream)
 
     def leave(self, tenant: str, name: str) -> None:
@@ -112,7 +108,7 @@ class _Turns:
         if not streams:
             self._tenants.pop(tenant, None)
 
-    def next(self) -> _Message | None:
+    def next(self) -> Message | None:
         """The next chunk in turn, no longer waiting."""
         while self._tenants:
             tenant, streams = next(iter(self._tenants.items()))
@@ -144,9 +140,9 @@ class MemoryWork:
         self.max_live_chunks = max_live_chunks
         self.upload_seconds = upload_seconds
         self.clock = clock or _clock()
-        self.batches: dict[str, _Batch] = {}
+        self.batches: dict[str, StoredBatch] = {}
         self.keys: dict[tuple[str, str], tuple[str, str]] = {}
-        self.live: dict[str, _Stream] = {}
+        self.live: dict[str, Stream] = {}
         self.turns = {lane: _Turns() for lane in Lane}
         self.bells = {lane: asyncio.Event() for lane in Lane}
         self.answers: dict[str, deque[Answer]] = {}
@@ -158,7 +154,7 @@ class MemoryWork:
         """The clock in whole milliseconds."""
         return int(self.clock() * 1e3)
 
-    def find(self, batch: str) -> _Batch | None:
+    def find(self, batch: str) -> StoredBatch | None:
         """A batch that has not been forgotten."""
         found = self.batches.get(batch)
         if found is not None and self.clock() > found.forget_at:
@@ -166,7 +162,7 @@ class MemoryWork:
             return None
         return found
 
-    def discard(self, batch: _Batch) -> None:
+    def discard(self, batch: StoredBatch) -> None:
         """Forget a batch."""
         self.batches.pop(batch.spec.id, None)
         self.turns[Lane.BATCH].leave(batch.spec.tenant, batch.spec.id)
@@ -174,7 +170,7 @@ class MemoryWork:
         if self.keys.get(key, ("", ""))[0] == batch.spec.id:
             del self.keys[key]
 
-    def enter(self, batch: _Batch, event: Event) -> None:
+    def enter(self, batch: StoredBatch, event: Event) -> None:
         """Move a batch on, if the event means something to it."""
         status = advance(batch.status, event)
         if status is batch.status:
@@ -186,7 +182,7 @@ class MemoryWork:
         if status is BatchStatus.COMPLETED:
             batch.times[BatchStatus.FINALIZING] = batch.times[status]
         if status.terminal:
-            batch.stream = _Stream()
+            batch.stream = Stream()
             batch.act_at, batch.forget_at = float("inf"), self.clock() + batch.spec.keep_seconds
             self._make_room()
 
@@ -199,7 +195,7 @@ class MemoryWork:
             kept -= sum(map(len, batch.results.values()))
             self.discard(batch)
 
-    def stream_of(self, lease: Lease) -> _Stream | None:
+    def stream_of(self, lease: Lease) -> Stream | None:
         """The stream that a lease is from, if there still is one."""
         if lease.lane is Lane.LIVE:
             return self.live.get(lease.tenant)
@@ -238,7 +234,7 @@ class MemoryQueue:
             async with asyncio.timeout(seconds):
                 await self._work.bells[lane].wait()
 
-    def _hold(self, message: _Message) -> Lease | None:
+    def _hold(self, message: Message) -> Lease | None:
         now = self._work.clock()
         if message.lane is Lane.LIVE:
             left = message.until - now
@@ -250,7 +246,7 @@ class MemoryQueue:
             left = max(0.0, self._work.batches[message.job].expires_at / 1e3 - now)
         message.holder, message.heard = self.name, now
         message.deliveries += 1
-        return _lease(message, left)
+        return lease_of(message, left)
 
     async def reclaim(self, lane: Lane, want: int) -> list[Lease]:
         """See `Queue`."""
@@ -274,7 +270,7 @@ class MemoryQueue:
                         leases.append(_with_suspect(lease, suspect))
         return leases
 
-    def _held(self, lease: Lease) -> _Message | None:
+    def _held(self, lease: Lease) -> Message | None:
         stream = self._work.stream_of(lease)
         message = stream.messages.get(lease.token) if stream is not None else None
         return message if message is not None and message.holder == self.name else None
@@ -354,11 +350,11 @@ class MemoryQueue:
         queued = sum(len(stream.messages) for stream in work.live.values())
         if queued + len(asks) > work.max_live_chunks:
             raise Overloaded(f"{work.max_live_chunks} chunks are queued already", retry_after=1.0)
-        stream = work.live.setdefault(tenant, _Stream())
+        stream = work.live.setdefault(tenant, Stream())
         tokens = []
         for ask in asks:
             token = f"{next(work.ids)}-0"
-            stream.messages[token] = _Message(
+            stream.messages[token] = Message(
                 token, Lane.LIVE, tenant, ask.call, ask.number, 0, ask.items, ask.payload, self.name,
                 work.clock() + seconds,
             )  # fmt: skip
@@ -415,12 +411,13 @@ class MemoryQueue:
         return sum(number for number, _ in workers.values())
 
 
-def _depth(streams: Sequence[_Stream]) -> Depth:
+def _depth(streams: Sequence[Stream]) -> Depth:
     messages = [message for stream in streams for message in stream.messages.values()]
     return Depth(len(messages), sum(bool(message.holder) for message in messages))
 
 
-def _lease(message: _Message, left: float) -> Lease:
+def lease_of(message: Message, left: float) -> Lease:
+    """The message as a lease of whoever holds it; left: seconds to its deadline."""
     return Lease(
         message.lane, message.tenant, message.job, message.number, message.first, message.items, message.payload, left,
         message.deliveries, message.id, None, dict(message.strikes), message.reply,
@@ -432,160 +429,3 @@ def _with_suspect(lease: Lease, suspect: int | None) -> Lease:
         lease.lane, lease.tenant, lease.job, lease.number, lease.first, lease.items, lease.payload, lease.seconds,
         lease.deliveries, lease.token, suspect, lease.strikes, lease.reply,
     )  # fmt: skip
-
-
-class MemoryBatchStore:
-    """`ports.BatchStore` over a `MemoryWork`."""
-
-    def __init__(self, work: MemoryWork) -> None:
-        self._work = work
-
-    def _batch(self, batch: str) -> _Batch:
-        found = self._work.find(batch)
-        if found is None:
-            raise NotFound(f"there is no batch {batch[:100]!r} (any more)")
-        return found
-
-    def _shown(self, batch: _Batch) -> Batch:
-        return Batch(
-            batch.spec, batch.status, Counts(batch.total, batch.completed, batch.failed), batch.chunks,
-            len(batch.order), self._work.now(), batch.created_at, batch.expires_at, dict(batch.times),
-            batch.marks.older, tuple(batch.errors),
-        )  # fmt: skip
-
-    async def begin(self, spec: Spec) -> Batch:
-        """See `BatchStore`."""
-        now = self._work.now()
-        batch = _Batch(spec, BatchStatus.VALIDATING, now, self._work.clock() + self._work.upload_seconds)
-        batch.times[BatchStatus.VALIDATING] = now
-        self._work.batches[spec.id] = batch
-        return self._shown(batch)
-
-    async def add(self, batch: str, number: int, chunks: Sequence[Chunk]) -> None:
-        """See `BatchStore`."""
-        work, into = self._work, self._batch(batch)
-        if into.status is not BatchStatus.VALIDATING:
-            raise NotFound(f"there is no batch {batch[:100]!r} (any more)")
-        held = sum(other.held_bytes for other in work.batches.values())
-        if held + sum(len(chunk.payload) for chunk in chunks) > work.max_bytes:
-            raise Overloaded(f"the items that wait already hold {work.max_bytes} bytes", retry_after=5.0)
-        for place, chunk in enumerate(chunks, number):
-            if place == into.chunks:
-                token = f"{next(work.ids)}-0"
-                into.stream.messages[token] = _Message(
-                    token, Lane.BATCH, into.spec.tenant, batch, place, into.total, chunk.items, chunk.payload
-                )
-                into.stream.waiting.append(token)
-                into.chunks += 1
-                into.total += chunk.items
-                into.held_bytes += len(chunk.payload)
-        into.act_at = work.clock() + work.upload_seconds
-
-    async def seal(self, batch: str) -> Sealed:
-        """See `BatchStore`."""
-        work, sealed = self._work, self._batch(batch)
-        if sealed.status is not BatchStatus.VALIDATING:
-            return Sealed(batch, False)
-        if not sealed.chunks:
-            raise BadRequest("a batch has at least one item")
-        spec = sealed.spec
-        if spec.key:
-            try:
-                first = await self.find(spec.tenant, spec.key, spec.digest)
-            except BadRequest:
-                work.discard(sealed)
-                raise
-            if first is not None:
-                work.discard(sealed)
-                return Sealed(first, True)
-            work.keys[spec.tenant, spec.key] = (batch, spec.digest)
-        work.enter(sealed, Event.SEAL)
-        sealed.act_at = work.clock() + spec.window_seconds
-        sealed.expires_at = int(sealed.act_at * 1e3)
-        work.turns[Lane.BATCH].join(spec.tenant, batch, sealed.stream)
-        work.bells[Lane.BATCH].set()
-        return Sealed(batch, False)
-
-    async def reject(self, batch: str, errors: Sequence[Mapping[str, Any]]) -> Batch:
-        """See `BatchStore`."""
-        rejected = self._batch(batch)
-        if rejected.status is BatchStatus.VALIDATING:
-            rejected.errors, rejected.held_bytes = list(errors), 0
-            self._work.enter(rejected, Event.REJECT)
-        return self._shown(rejected)
-
-    async def find(self, tenant: str, key: str, digest: str) -> str | None:
-        """See `BatchStore`."""
-        first = self._work.keys.get((tenant, key)) if key else None
-        if first is None or self._work.find(first[0]) is None:
-            return None
-        if first[1] != digest:
-            raise BadRequest("this Idempotency-Key was used with another body")
-        return first[0]
-
-    async def get(self, batch: str) -> Batch | None:
-        """See `BatchStore`."""
-        found = self._work.find(batch)
-        return None if found is None else self._shown(found)
-
-    async def of_tenant(self, tenant: str, after: str, limit: int) -> list[Batch]:
-        """See `BatchStore`."""
-        mine = [
-            batch
-            for batch in list(self._work.batches.values())
-            if batch.spec.tenant == tenant
-            and batch.status is not BatchStatus.VALIDATING
-            and self._work.find(batch.spec.id)
-        ]
-        entered = {
-            batch.spec.id: batch.times.get(BatchStatus.IN_PROGRESS, batch.times.get(BatchStatus.FAILED, 0))
-            for batch in mine
-        }
-        mine.sort(key=lambda batch: (entered[batch.spec.id], batch.spec.id), reverse=True)
-        names = [batch.spec.id for batch in mine]
-        if after:
-            if after not in names:
-                return []
-            mine = mine[names.index(after) + 1 :]
-        return [self._shown(batch) for batch in mine[:limit]]
-
-    async def cancel(self, batch: str) -> Batch:
-        """See `BatchStore`."""
-        cancelled = self._batch(batch)
-        if cancelled.status is BatchStatus.IN_PROGRESS:
-            cancelled.act_at = self._work.clock()
-        self._work.enter(cancelled, Event.CANCEL)
-        return self._shown(cancelled)
-
-    async def due(self) -> list[str]:
-        """See `BatchStore`."""
-        work, found = self._work, []
-        for batch in list(work.batches.values()):
-            if batch.act_at > work.clock():
-                work.find(batch.spec.id)
-            elif batch.status is BatchStatus.VALIDATING:
-                work.discard(batch)
-            else:
-                work.enter(batch, Event.OVERDUE)
-                found.append(batch.spec.id)
-        return found
-
-    async def unfinished(self, batch: str, count: int) -> list[Lease]:
-        """See `BatchStore`."""
-        closing = self._work.find(batch)
-        if closing is None or closing.status not in (BatchStatus.FINALIZING, BatchStatus.CANCELLING):
-            return []
-        messages = list(closing.stream.messages.values())[:count]
-        if not messages:
-            self._work.enter(closing, Event.ALL_DONE)
-        return [_lease(message, 0.0) for message in messages]
-
-    async def results(self, batch: str, numbers: Sequence[int]) -> list[bytes | None]:
-        """See `BatchStore`."""
-        found = self._work.find(batch)
-        return [None if found is None else found.results.get(number) for number in numbers]
-
-    async def finished(self, batch: str, start: int, count: int) -> list[int]:
-        """See `BatchStore`."""
-        found = self._work.find(batch)
-        return [] if found is None else found.order[start : start + max(0, count)]

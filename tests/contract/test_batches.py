@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from reward_service.adapters.memory_queue import MemoryBatchStore, MemoryQueue, MemoryWork
+from reward_service.adapters.memory_batches import MemoryBatchStore
+from reward_service.adapters.memory_queue import MemoryQueue, MemoryWork
 from reward_service.adapters.redis_queue import RedisBatchStore, RedisQueue
 from reward_service.engine.batches import BatchStatus, Cursor, Order, Spec
 from reward_service.engine.desk import Batches

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from reward_service.adapters.memory_queue import MemoryBatchStore, MemoryQueue, MemoryWork
+from reward_service.adapters.memory_batches import MemoryBatchStore
+from reward_service.adapters.memory_queue import MemoryQueue, MemoryWork
 from reward_service.engine.desk import Batches
 from reward_service.engine.ports import Ask, Chunk, Done, Effect, Lane, Lease
 from reward_service.engine.records import Entry, cut, entry_to_json, results_from_json
