@@ -245,6 +245,35 @@ async def test_who_waits_for_a_place_is_judged_within_the_time_that_is_left() ->
             assert (await first).status_code == 503
 
 
+class Brief:
+    """A scorer that takes a moment, and counts how many items it holds at most."""
+
+    def __init__(self) -> None:
+        self.held = self.most = 0
+
+    async def score_many(self, rows: Sequence[Row], *, seconds: float) -> list[Scored]:
+        self.held += len(rows)
+        self.most = max(self.most, self.held)
+        await asyncio.sleep(0.01)
+        self.held -= len(rows)
+        return [Scored(accept("x") if row.response == "right" else reject(), "s", "d") for row in rows]
+
+
+async def test_a_full_service_refuses_no_trainer() -> None:
+    # Four places, two hundred samples at once: our own route answers 429, which trainers' clients don't survive.
+    brief = Brief()
+    with service_of(brief, max_in_flight=4) as base:
+        async with httpx2.AsyncClient(base_url=base, timeout=60) as client:
+
+            async def post(place: int) -> httpx2.Response:
+                body = {"prompt": "", "response": "wrong" if place % 3 else "right", "label": "l"}
+                return await client.post("/slime", json=body, params={"data_source": "s"})
+
+            replies = await asyncio.gather(*map(post, range(200)))
+    assert [reply.json() for reply in replies] == [float(place % 3 == 0) for place in range(200)]
+    assert brief.most <= 4
+
+
 # OpenRLHF
 
 

@@ -272,8 +272,7 @@ def limits_of(run_seconds: float, memory_mb: int, compile_seconds: float) -> Run
         cpu_seconds=seconds,
         wall_seconds=seconds + 2.0,
         total_cpu_seconds=seconds + 1.0,
-        # Never below the run's: a process that compiles and then runs can't raise its own kernel limit again.
-        compile_seconds=max(seconds + 2.0, min(compile_seconds, MAX_SECONDS)),
+        compile_seconds=min(compile_seconds, MAX_SECONDS),
     )
     return limits if memory_mb <= 0 else RunLimits(
         limits.cpu_seconds, limits.wall_seconds, limits.total_cpu_seconds, limits.compile_seconds, memory_mb << 20
