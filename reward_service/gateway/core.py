@@ -76,12 +76,13 @@ class Gateway:
             return self.settings.deadline_seconds
         return min(asked, self.settings.max_deadline_seconds)
 
-    async def body(self, request: Request) -> bytes:
-        """A JSON body within the limits."""
+    async def body(self, request: Request, on_wire: int | None = None) -> bytes:
+        """A JSON body within the limits; `on_wire` bytes before decompression instead of `max_body_bytes`."""
         kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
         if kind not in (JSON, "", "text/json", "application/x-www-form-urlencoded"):
             raise BadRequest(f"content-type {kind[:60]!r}", problem="unsupported-media-type")
-        return await whole_body(request, self.settings.max_body_bytes, self.settings.max_decoded_bytes)
+        limit = on_wire or self.settings.max_body_bytes
+        return await whole_body(request, limit, self.settings.max_decoded_bytes)
 
 
 def row_of(item: ItemIn) -> Row:

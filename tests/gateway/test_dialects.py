@@ -303,6 +303,13 @@ def test_openrlhf(http: httpx2.Client) -> None:
     assert openrlhf(http, {"query": ["x"]}, data_source=SOURCE)["extra_logs"]["valid"] == [0.0]
 
 
+def test_openrlhf_sends_whole_rollout_batches(http: httpx2.Client) -> None:
+    queries = [CHAT + "x" * 10_000 + (RIGHT if n % 2 else WRONG) for n in range(150)]
+    body = {"query": queries, "prompts": [CHAT] * 150, "labels": [GOLD] * 150}
+    assert len(json.dumps(body)) > 1 << 20  # more than a native batch of this service may have
+    assert openrlhf(http, body, data_source=SOURCE)["rewards"] == [0.0, 1.0] * 75
+
+
 def test_openrlhf_when_it_can_not_be_judged(moody: httpx2.Client) -> None:
     body = {"query": ["right", "down", "malformed", "late"], "labels": ["l"] * 4}
     value = openrlhf(moody, body, deadline_seconds="1", fallback="-0.5", data_source="s")

@@ -72,7 +72,8 @@ def _asked(query_string: bytes, seconds: float) -> Asked:
 
 async def json_body(gateway: Gateway, request: Request) -> Any:
     """The body as JSON, within the limits. BadRequest if it is none."""
-    body = await gateway.body(request)
+    # Old OpenRLHF sends a whole rollout batch in one body, and none of these clients can split one.
+    body = await gateway.body(request, gateway.settings.max_decoded_bytes)
     try:
         return from_json(body, allow_inf_nan=False, cache_strings="keys")
     except ValueError:
