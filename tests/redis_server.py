@@ -77,6 +77,20 @@ class Server:
                     raise RuntimeError((self.folder / "log").read_text()[-2000:]) from None
                 time.sleep(0.01)
 
+    def settle(self) -> None:
+        """Wait until what it has acknowledged is in the kernel's hands.
+
+        With `everysec` it holds writes back, for up to two seconds, while an fsync takes long: on a stalled disk even a
+        SIGKILL can lose that much. `docs/guarantees.md` says so; tests of a disk that keeps up wait for it here.
+        """
+        until = time.monotonic() + START_SECONDS
+        with self.client() as client:
+            while time.monotonic() < until:
+                state = client.info("persistence")
+                if not state["aof_pending_bio_fsync"] and not state["aof_buffer_length"]:
+                    return
+                time.sleep(0.01)
+
     def kill(self) -> None:
         """SIGKILL: what a crash of its host's kernel would not do, and everything else would."""
         assert self._process is not None

@@ -61,6 +61,7 @@ async def test_f4_redis_is_killed_and_comes_back_while_a_batch_is_sent_and_worke
         upload = await desk.begin()
         for start in range(0, len(sent), 500):
             if start == 1_000:
+                fleet.server.settle()
                 fleet.server.kill()
                 asked = time.monotonic()
                 with pytest.raises(Overloaded) as caught:
@@ -74,6 +75,7 @@ async def test_f4_redis_is_killed_and_comes_back_while_a_batch_is_sent_and_worke
         batch = (await patiently(upload.seal)).batch.id
         for number in range(rounds):
             await some_done(desk, batch, (number + 1) * len(sent) // (rounds + 2))
+            fleet.server.settle()
             fleet.server.kill()
             await asyncio.sleep(0.5)
             fleet.server.start()
