@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 
+from reward_service.client.durable import BatchRun
 from reward_service.client.options import Options, post_of
 from reward_service.client.protocol import Call, Chunk, ClientError, Reward
 
@@ -76,6 +77,45 @@ class AsyncClient:
     async def score_one(self, item: Mapping[str, Any], *, deadline_seconds: float | None = None) -> Reward:
         """One item's reward."""
         return (await self.score([item], deadline_seconds=deadline_seconds))[0]
+
+    async def score_batch(
+        self,
+        items: Sequence[Mapping[str, Any]],
+        *,
+        key: str | None = None,
+        window: str = "24h",
+        deadline_seconds: float = 86_400.0,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> list[Reward]:
+        """One `Reward` per item, in their order, through a durable batch; see `Client.score_batch`."""
+        run = BatchRun(items, deadline_seconds, key, window)
+        while not run.over:
+            try:
+                pause = await self._batch_step(run, len(items), progress)
+            except (httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
+                raise ClientError(f"{self._options.url}: {error}") from None
+            except httpx2.TransportError as error:
+                pause = run.broken(f"{type(error).__name__}: {error}".removesuffix(": "))
+            await asyncio.sleep(pause)
+        return run.rewards()
+
+    async def _batch_step(
+        self, run: BatchRun, total: int, progress: Callable[[int, int], object] | None
+    ) -> float:
+        if run.batch_id is None:
+            reply = await self._http().post(**run.create())
+            return run.created(reply.status_code, reply.headers, reply.content)
+        async with self._http().stream("GET", **run.read()) as reply:
+            if reply.status_code != 200:
+                return run.ended(reply.status_code, reply.headers, await reply.aread())
+            async for line in reply.aiter_lines():
+                if line:
+                    run.line(line)
+                    if progress is not None:
+                        progress(total - run.missing, total)
+                if run.over:
+                    return 0.0
+        return run.ended(200, {}, b"")
 
     async def put_ground_truth(self, value: Any) -> str:
         """Upload a ground truth; its `ground_truth_ref`. ClientError if the service doesn't take it."""
