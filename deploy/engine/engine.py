@@ -34,10 +34,11 @@ PACKAGES = {
     "bwrap": "bubblewrap",
     "debootstrap": "debootstrap",
     "redis-server": "redis-server",
+    "faketime": "faketime",
     "runsc": "runsc",
 }
 """Command -> Debian package."""
-NEEDED = ("dockerd", "bwrap", "debootstrap", "redis-server")
+NEEDED = ("dockerd", "bwrap", "debootstrap", "redis-server", "faketime")
 OPTIONAL = ("runsc",)
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0

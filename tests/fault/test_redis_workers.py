@@ -14,7 +14,7 @@ import pytest
 from reward_service.engine.records import Entry
 from reward_service.engine.scorer import Row
 from reward_service.types import Reason
-from tests.engine import unavailable
+from tests.engine import need, unavailable
 from tests.fault.fleet_handlers import score_of
 from tests.fault.fleets import (
     HANDLERS,
@@ -243,10 +243,11 @@ PRELOAD = (
 
 def other_time(offset: str) -> list[str]:
     """A command in front of another one, whose wall clock is then off by so much."""
+    need("faketime")
     for path in PRELOAD:
         if Path(path).exists():
             return ["env", f"LD_PRELOAD={path}", f"FAKETIME={offset}", "DONT_FAKE_MONOTONIC=1"]
-    return unavailable("libfaketime is not installed")
+    return unavailable("libfaketime is not where Debian's package puts it")
 
 
 @pytest.mark.long
