@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
 
@@ -34,7 +32,6 @@ BODY_BYTES = 24 << 20
 """Bytes of a body before compression, below the service's default limit of 32 MiB."""
 ATTEMPTS = 3
 """How often an item is sent whose result is an error that is worth a retry, and a batch that gets a 500."""
-LONGEST_WAIT = 30.0
 FIRST_PATIENCE = 30.0
 """Seconds to wait for a service that has never answered: one that starts needs a few, a wrong address for ever."""
 
@@ -169,25 +166,6 @@ def wire_item(item: ItemIn) -> dict[str, Any]:
         "profile": item.profile,
     }
     return {"response": item.response} | {name: value for name, value in fields.items() if value is not None}
-
-
-def backoff(attempt: int) -> float:
-    """Seconds before the next attempt: half to one and a half of 0.5, 1, 2, 4 … 30."""
-    return min(LONGEST_WAIT, 0.25 * 2.0 ** min(attempt, 16)) * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
-
-
-def retry_after(value: str | None) -> float:
-    """Seconds that a Retry-After header asks for (a number or an HTTP date), at most an hour; 0 without one."""
-    if not value:
-        return 0.0
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
-            return 0.0
-    return min(3600.0, max(0.0, seconds)) if seconds == seconds else 0.0
 
 
 def said(response: httpx2.Response) -> str:

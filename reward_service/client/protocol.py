@@ -244,7 +244,7 @@ def reward_from(result: Mapping[str, Any]) -> Reward:
 
 def backoff(attempt: int) -> float:
     """Seconds before the next attempt: half to one and a half of 0.5, 1, 2, 4 … 30."""
-    return min(LONGEST_WAIT, 0.25 * 2.0**attempt) * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
+    return min(LONGEST_WAIT, 0.25 * 2.0 ** min(attempt, 16)) * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
 
 
 def retry_after(value: str | None) -> float:

@@ -302,6 +302,11 @@ def test_retry_after(header: str | None, seconds: float) -> None:
     assert retry_after(header) == seconds
 
 
+def test_waits_grow_to_half_a_minute_and_no_further_however_often() -> None:
+    assert all(0.25 <= backoff(1) <= 0.75 for _ in range(50))
+    assert all(15 <= backoff(attempt) <= 45 for attempt in (8, 20, 5_000, 10**9))
+
+
 def reward(value: float | None) -> Reward:
     if value is None:
         return unscored(Reason.DEADLINE, "late")
