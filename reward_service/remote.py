@@ -21,6 +21,7 @@ import zstandard
 
 from reward_service import __version__
 from reward_service.bulk import OUTCOME, Stopped
+from reward_service.client.protocol import backoff, retry_after
 from reward_service.types import Reason, cannot_judge
 from reward_service.wire import ItemIn, encode, result
 

@@ -26,7 +26,7 @@ from reward_service.client import (
     scores,
     valid_mask,
 )
-from reward_service.client.protocol import Call, chunks, retry_after, unscored
+from reward_service.client.protocol import Call, backoff, chunks, retry_after, unscored
 from reward_service.types import Reason, Status, accept, cannot_judge
 from reward_service.wire import encode, result
 
