@@ -108,8 +108,8 @@ def test_what_is_missing_is_named_with_its_package(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(own, "find", lambda tool: None)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert own.install() == (
-        "dockerd, bwrap, debootstrap, redis-server not installed; as root: "
-        "apt-get install docker.io bubblewrap debootstrap redis-server"
+        "dockerd, bwrap, debootstrap, redis-server, faketime not installed; as root: "
+        "apt-get install docker.io bubblewrap debootstrap redis-server faketime"
     )
     assert own.install((), optional=("runsc",)) == "", "what is optional is not missed"
 
