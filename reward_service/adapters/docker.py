@@ -198,7 +198,14 @@ class _Engine:
     async def _bring_up(self, place: _Place) -> None:
         options = self.options
         spec = container(options, place.kind, place.uid, place.name)
-        place.container = await self.call(lambda: self.api.create(**spec))
+        creating = asyncio.ensure_future(self.call(lambda: self.api.create(**spec)))
+        try:
+            place.container = await asyncio.shield(creating)
+        except asyncio.CancelledError:
+            # The engine makes it all the same: without its name nobody would know what to remove.
+            with suppress(EngineError):
+                place.container = await creating
+            raise
         version = await self.call(lambda: self.api.api_version)
         async with asyncio.timeout(options.hello_seconds):
             place.attached = await attach(self.host, version, place.container, self.tls)
