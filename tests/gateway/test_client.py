@@ -29,18 +29,10 @@ from reward_service.client import (
 from reward_service.client.protocol import Call, backoff, chunks, retry_after, unscored
 from reward_service.types import Reason, Status, accept, cannot_judge
 from reward_service.wire import encode, result
+from tests.gateway.rollouts import item
 
 Handler = Callable[[httpx2.Request], httpx2.Response]
 Score = Callable[..., list[Reward]]
-
-
-def item(number: int, right: bool = True) -> dict[str, Any]:
-    words = ["owl", "crow"] if right else ["crow", "owl"]
-    return {
-        "data_source": "logic__ordering_puzzle",
-        "response": f"{number} <answer>{words}</answer>",
-        "ground_truth": ["owl", "crow"],
-    }
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -14,18 +14,10 @@ from reward_service.client import AsyncClient, Client, ClientError, Reward
 from reward_service.client.durable import BatchRun
 from reward_service.types import Reason, accept
 from reward_service.wire import encode, result
+from tests.gateway.rollouts import item
 
 Handler = Callable[[httpx2.Request], httpx2.Response]
 ScoreBatch = Callable[..., list[Reward]]
-
-
-def item(number: int, right: bool = True) -> dict[str, Any]:
-    words = ["owl", "crow"] if right else ["crow", "owl"]
-    return {
-        "data_source": "logic__ordering_puzzle",
-        "response": f"{number} <answer>{words}</answer>",
-        "ground_truth": ["owl", "crow"],
-    }
 
 
 @pytest.fixture(params=["sync", "async"])
