@@ -7,7 +7,6 @@ it has to refuse. `../shared/hacks/text_hacks.jsonl` is run as well where it exi
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from reward_service.questions import Ask, Opinion, Verdict
 from reward_service.registry import load
 from reward_service.types import Item, Outcome, Profile, Status
+from tests.cost import cpu_within
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "hacks" / "text_hacks.jsonl"
 CONTROLS_FOR_A_JUDGE = "an honest paraphrase is paid only through a judge"
@@ -79,10 +79,9 @@ def test_honest_answers_are_paid(gold: str, answer: str, profile: Profile) -> No
 def test_cheats_earn_nothing_even_with_a_judge_that_says_yes(
     gold: str, answer: str, profile: Profile
 ) -> None:
-    started = time.process_time()
-    outcome = judge("stem__web", gold, boxed(answer), profile, question="What comes out?")
-    assert (outcome.status, outcome.score) == (Status.SCORED, 0.0), outcome
-    assert time.process_time() - started < 1.5
+    with cpu_within(2.5):
+        outcome = judge("stem__web", gold, boxed(answer), profile, question="What comes out?")
+        assert (outcome.status, outcome.score) == (Status.SCORED, 0.0), outcome
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from reward_service.registry import load
 from reward_service.types import Item, Outcome, Profile, Reason, Status
+from tests.cost import cpu_within
 
 
 def judge(response: str, gold: Any, source: str = "bbeh__bbeh_made_up") -> Outcome:
@@ -166,10 +166,9 @@ def test_lists_are_ordered(items: list[str], random: Any) -> None:
     "piece", ["the answer is ", "answer:\n", "\\boxed{", "1,", "(", "[", "a, and ", "**", "because "]
 )
 def test_hostile_length_costs_little(piece: str) -> None:
-    start = time.process_time()
-    for response in (piece * 40_000, "The answer is: " + piece * 40_000, "The answer is: " + piece * 400):
-        assert judge(response, "(B)").score == 0.0
-    assert time.process_time() - start < 4.0
+    with cpu_within(4.0):
+        for response in (piece * 40_000, "The answer is: " + piece * 40_000, "The answer is: " + piece * 400):
+            assert judge(response, "(B)").score == 0.0
 
 
 def test_both_profiles_judge_alike() -> None:

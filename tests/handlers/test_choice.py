@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import process_time
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from reward_service.registry import load
 from reward_service.types import Item, Outcome, Profile, Reason, Status
+from tests.cost import cpu_within
 
 SOURCE = "stem__gpqa_diamond"
 OPTIONS = {"options": ["it rises", "it stays", "it falls", "it swings"]}
@@ -386,9 +386,8 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_text_is_judged_in_bounded_time(name: str) -> None:
-    start = process_time()
-    assert judge(HOSTILE[name], extra=OPTIONS).status is Status.SCORED
-    assert process_time() - start < 0.5
+    with cpu_within(1.5):
+        assert judge(HOSTILE[name], extra=OPTIONS).status is Status.SCORED
 
 
 @pytest.mark.parametrize("profile", Profile)

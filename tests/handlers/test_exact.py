@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from reward_service.handlers._qa import same_text, words
 from reward_service.handlers.exact import SEARCH_R1
 from reward_service.registry import load
 from reward_service.types import Item, Outcome, Profile, Reason, Status
+from tests.cost import cpu_within
 
 
 def judge(
@@ -236,11 +236,10 @@ def test_articles_and_case_are_the_only_words_that_go(tokens: list[str]) -> None
     ],
 )
 def test_hostile_length_costs_little(piece: str) -> None:
-    start = time.process_time()
-    for source in ("searchR1_nq", "exact"):
-        for profile in Profile:
-            assert judge(piece * 30_000, "Vltava", source, profile).score == 0.0
-    assert time.process_time() - start < 4.0
+    with cpu_within(4.0):
+        for source in ("searchR1_nq", "exact"):
+            for profile in Profile:
+                assert judge(piece * 30_000, "Vltava", source, profile).score == 0.0
 
 
 def test_the_trace_is_filled_in_only_when_asked_for() -> None:

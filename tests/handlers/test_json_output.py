@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from time import process_time
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from reward_service.handlers._json_answer import close, read_value, same_value
 from reward_service.handlers.json_output import parse_gold
 from reward_service.registry import load
 from reward_service.types import Item, Outcome, Profile, Reason, Status
+from tests.cost import cpu_within
 
 SOURCE = "simulation__codeio"
 OUTPUT = '"output": {"total": 42, "names": ["Ida", "Bo"], "mean": 10.5}'
@@ -394,9 +394,8 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("profile", Profile)
 def test_hostile_text_is_judged_in_bounded_time(name: str, profile: Profile) -> None:
-    start = process_time()
-    assert judge(HOSTILE[name], profile=profile).score == 0.0
-    assert process_time() - start < 0.6
+    with cpu_within(1.5):
+        assert judge(HOSTILE[name], profile=profile).score == 0.0
 
 
 @pytest.mark.parametrize("profile", Profile)

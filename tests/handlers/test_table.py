@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from reward_service.handlers import table
 from reward_service.handlers._table_answer import normal_text, undress
 from reward_service.registry import load
 from reward_service.types import Item, Outcome, Profile, Reason, Status
+from tests.cost import cpu_within
 
 
 def say(answer: str) -> str:
@@ -431,9 +431,8 @@ HOSTILE = [
 )
 @pytest.mark.parametrize("profile", list(Profile))
 def test_hostile_responses_are_cheap_and_wrong(response: str, gold: str, profile: Profile) -> None:
-    start = time.process_time()
-    outcome = judge(response, gold, profile=profile, question="how many?")
-    assert time.process_time() - start < 0.5
+    with cpu_within(1.5):
+        outcome = judge(response, gold, profile=profile, question="how many?")
     assert outcome.status is Status.SCORED
     if gold != "72":
         assert outcome.score == 0.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from reward_service.handlers import table_structure
 from reward_service.registry import load
 from reward_service.types import Item, Outcome, Profile, Reason, Status
+from tests.cost import cpu_within
 
 HEADER = ["City", "Founded", "Area, km2", "Note"]
 ROWS = [
@@ -254,9 +254,8 @@ HOSTILE = [
 @every_format
 @pytest.mark.parametrize("response", HOSTILE, ids=lambda text: repr(text[:24]))
 def test_hostile_responses_are_cheap_and_wrong(form: str, response: str) -> None:
-    start = time.process_time()
-    outcome = judge(response, written(form))
-    assert time.process_time() - start < 0.6
+    with cpu_within(1.5):
+        outcome = judge(response, written(form))
     assert outcome.status is Status.SCORED and outcome.score == 0.0
 
 
