@@ -94,6 +94,7 @@ class Settings(BaseSettings):
     dialect_prefix: str = Field(
         "", pattern="^(/[a-z0-9_-]+)*$", description="Path in front of the dialects' routes, such as `/rl`."
     )
+    dashboard: bool = Field(True, description="Serve the pages for people, such as `/dashboard`.")
     drain_seconds: int = Field(25, ge=0, description="Time that running requests get when the service stops.")
     log_level: str = Field("info", description="critical, error, warning, info or debug.")
     engine: Literal["embedded", "fleet"] = Field(

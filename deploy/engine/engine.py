@@ -35,10 +35,11 @@ PACKAGES = {
     "debootstrap": "debootstrap",
     "redis-server": "redis-server",
     "faketime": "faketime",
+    "chromium": "chromium",
     "runsc": "runsc",
 }
 """Command -> Debian package."""
-NEEDED = ("dockerd", "bwrap", "debootstrap", "redis-server", "faketime")
+NEEDED = ("dockerd", "bwrap", "debootstrap", "redis-server", "faketime", "chromium")
 OPTIONAL = ("runsc",)
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0

@@ -23,7 +23,7 @@ from reward_service import __version__
 from reward_service.engine.desk import Batches
 from reward_service.engine.scorer import Scored
 from reward_service.errors import BadRequest, ServiceError
-from reward_service.gateway import batches, dialects, files, problems, programs, stream
+from reward_service.gateway import batches, dialects, files, pages, problems, programs, stream
 from reward_service.gateway.core import JSON, Engine, Gateway, asked_deadline
 from reward_service.gateway.middleware import RequestIds, pieces, whole_body
 from reward_service.settings import Settings
@@ -115,6 +115,8 @@ def create_app(engine: Engine, settings: Settings, jobs: Batches | None = None) 
         batches.add_routes(app, gateway, jobs, stored, PROBLEM_RESPONSES)
     _information_routes(app, gateway)
     dialects.mount(app, gateway)
+    if settings.dashboard:
+        pages.add_routes(app)
     _document(app)
     return app
 
