@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 
+from reward_service import __version__
 from reward_service.adapters.docker_spec import DockerOptions
 from reward_service.adapters.memory import MemoryCache, MemoryGroundTruths
 from reward_service.adapters.memory_batches import MemoryBatchStore
@@ -29,6 +30,7 @@ from reward_service.gateway.app import create_app
 from reward_service.gateway.core import Engine
 from reward_service.registry import Registry, load
 from reward_service.settings import Settings
+from reward_service.telemetry import Counters, Gauges, Metrics
 
 LOADER = "reward_service.registry:load"
 
@@ -207,6 +209,15 @@ class WorkerService(NamedTuple):
     batches: Batches
     local: Local
     running: AbstractAsyncContextManager[object]
+    metrics: Metrics
+
+    def trouble(self) -> str:
+        """Why it can't work now; "" if it can."""
+        if self.worker.stopping:
+            return "stopping"
+        if not self.local.pool.alive:
+            return "no checking process is up"
+        return "" if self.worker.in_touch else "Redis does not answer"
 
 
 def build_worker(settings: Settings, registry: Registry | None = None, loader: str = LOADER) -> WorkerService:
@@ -215,9 +226,12 @@ def build_worker(settings: Settings, registry: Registry | None = None, loader: s
         raise ValueError("a worker needs REWARD_SERVICE_REDIS_URL: where the work is")
     stores = build_stores(settings)
     local = build_local(settings, registry or load(), loader, stores)
-    worker = Worker(stores.queue, local.scorer, worker_options(settings))
+    metrics = Metrics(__version__)
+    worker = Worker(stores.queue, local.scorer, worker_options(settings), metrics.record)
+    metrics.watch(local_gauges(local, stores), local_counters(local))
+    metrics.watch(worker_gauges(worker), worker_counters(worker))
     batches = Batches(stores.batches, stores.queue)
-    return WorkerService(worker, batches, local, running(stores.running, local.running))
+    return WorkerService(worker, batches, local, running(stores.running, local.running), metrics)
 
 
 def build_service(settings: Settings, registry: Registry | None = None, loader: str = LOADER) -> Service:
@@ -253,6 +267,47 @@ def build_service(settings: Settings, registry: Registry | None = None, loader: 
 def build_engine(settings: Settings, registry: Registry | None = None, loader: str = LOADER) -> Engine:
     """The engine alone. `engine.running` starts and stops it."""
     return build_service(settings, registry, loader).engine
+
+
+def worker_gauges(worker: Worker) -> Gauges:
+    """What a worker of a fleet shows besides."""
+    return {
+        "reward_service_worker_chunks_at_work": (
+            "Chunks that this worker holds.",
+            lambda: worker.at_work,
+        ),
+        "reward_service_worker_in_touch": (
+            "1 if Redis answered when the worker last said that it is there.",
+            lambda: int(worker.in_touch),
+        ),
+    }
+
+
+def worker_counters(worker: Worker) -> Counters:
+    """What a worker of a fleet counts besides."""
+    stats = worker.stats
+    return {
+        "reward_service_worker_chunks": (
+            "Chunks, by what happened to them: judged; late, its results were there already; gone, its batch was; "
+            "lost, given to another worker meanwhile; again, came a second time; alone, judged with nothing "
+            "else at work; released, given back.",
+            "kind",
+            lambda: {
+                "judged": stats.chunks,
+                "late": stats.late,
+                "gone": stats.gone,
+                "lost": stats.lost,
+                "again": stats.again,
+                "alone": stats.alone,
+                "released": stats.released,
+            },
+        ),
+        "reward_service_worker_items": (
+            "Items, by what happened to them: judged; convicted, ended the worker twice.",
+            "kind",
+            lambda: {"judged": stats.items, "convicted": stats.convicted},
+        ),
+    }
 
 
 def fleet_gauges(scorer: FleetScorer, stores: Stores) -> Mapping[str, tuple[str, Any]]:

@@ -99,10 +99,13 @@ def worker(
     ] = None,
 ) -> None:
     """Work for a fleet: lease chunks from Redis, score them, commit. Any number, on any machine."""
+    from reward_service.server import CannotListen
     from reward_service.worker import run_worker
 
     try:
         code = run_worker(settings_with(redis_url=redis_url, processes=processes))
+    except CannotListen as error:
+        fail(str(error), STOPPED)
     except ValueError as error:
         fail(str(error))
     raise typer.Exit(code)

@@ -40,8 +40,8 @@ class Server(uvicorn.Server):
             self._ready()
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket. CannotListen if the address is taken or not ours."""
+def listen(host: str, port: int, advice: str = "--port 0 takes a free one") -> socket.socket:
+    """A bound socket. CannotListen if the address is taken (with the advice) or not ours."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -49,7 +49,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        hint = "; --port 0 takes a free one" if error.errno == errno.EADDRINUSE else ""
+        hint = f"; {advice}" if error.errno == errno.EADDRINUSE else ""
         raise CannotListen(f"can't listen on {host} port {port}: {error.strerror}{hint}") from None
     listener.set_inheritable(False)
     return listener

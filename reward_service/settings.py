@@ -145,6 +145,10 @@ class Settings(BaseSettings):
     worker_grace_seconds: float = Field(
         20.0, ge=0, description="Time in which a worker that is told to stop finishes what it can."
     )
+    worker_host: str = Field(
+        "127.0.0.1", description="Address of a worker's own page: /metrics, /healthz and /readyz."
+    )
+    worker_port: int = Field(0, ge=0, le=65535, description="Port of a worker's own page; 0 is none.")
     exit_when_orphaned: bool = Field(
         True, description="A worker stops when the process that started it is gone."
     )

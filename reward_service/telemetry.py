@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -27,6 +28,12 @@ from prometheus_client.registry import Collector
 from reward_service.engine.scorer import Scored
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+
+
+Gauges = Mapping[str, tuple[str, Any]]
+"""Name -> (text, how to read it)."""
+Counters = Mapping[str, tuple[str, str, Any]]
+"""Name -> (text, label, how to read the counts by the label's values)."""
 
 
 class Metrics:
@@ -100,6 +107,13 @@ class Metrics:
     def counter(self, name: str, text: str, label: str, values: Callable[[], Mapping[str, float]]) -> None:
         """A counter with one label that somebody else counts, read when it is scraped."""
         self.registry.register(_Tallied(name, text, label, values))
+
+    def watch(self, gauges: Gauges, counters: Counters) -> None:
+        """Show what `assemble` names: read when it is scraped."""
+        for name, (text, read) in gauges.items():
+            self.gauge(name, text, read)
+        for name, (text, label, counts) in counters.items():
+            self.counter(name, text, label, counts)
 
     def record(self, results: Sequence[Scored]) -> None:
         """Count the results of one request or chunk."""

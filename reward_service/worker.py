@@ -11,9 +11,11 @@ import asyncio
 import logging
 import os
 import signal
+from socket import socket
 
 import uvloop
 
+from reward_service import worker_page
 from reward_service.assemble import LOADER, WorkerService, build_worker, working
 from reward_service.registry import Registry
 from reward_service.settings import Settings
@@ -24,15 +26,15 @@ ORPHAN_CHECK_SECONDS = 0.5
 
 
 def run_worker(settings: Settings, registry: Registry | None = None, loader: str = LOADER) -> int:
-    """Work until told to stop; the exit code. ValueError without `redis_url`."""
+    """Work until told to stop; the exit code. ValueError without `redis_url`, CannotListen if its page's port is taken."""
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_main(settings, registry, loader))
+        return runner.run(_main(settings, registry, loader, worker_page.bound(settings)))
 
 
-async def _main(settings: Settings, registry: Registry | None, loader: str) -> int:
+async def _main(settings: Settings, registry: Registry | None, loader: str, listener: socket | None) -> int:
     parent = os.getppid()
     service = build_worker(settings, registry, loader)
     loop = asyncio.get_running_loop()
@@ -52,7 +54,8 @@ async def _main(settings: Settings, registry: Registry | None, loader: str) -> i
         asyncio.create_task(_watch(parent, stopping)) if settings.exit_when_orphaned and parent > 1 else None
     )
     try:
-        await _work(service, stopping)
+        async with worker_page.served(listener, service.metrics, service.trouble):
+            await _work(service, stopping)
     finally:
         if orphan is not None:
             orphan.cancel()

@@ -95,19 +95,20 @@ def problems() -> str:
 
 
 def metrics() -> str:
-    """Every metric of our own. The pool's gauges are named in `assemble`."""
-    from reward_service.assemble import build_engine
+    """Every metric of our own: of a gateway that scores, of a fleet's gateway and of its worker."""
+    from reward_service.assemble import build_engine, build_worker
 
-    engine = build_engine(Settings())
-    found = Metrics("0")
-    rows = [
-        (code(family.name), family.type, family.documentation)
-        for family in found.registry.collect()
-        if family.name.startswith("reward_service")
-    ]
-    rows += [(code(name), "gauge", text) for name, (text, _) in engine.gauges.items()]
-    rows += [(code(name), "counter", text) for name, (text, _, _) in engine.counters.items()]
-    return table(("metric", "kind", "meaning"), rows)
+    fleet = Settings(redis_url="redis://localhost", engine="fleet")
+    rows: dict[str, tuple[str, str]] = {}
+    for metrics in (Metrics("0"), build_worker(fleet).metrics):
+        families = [one for one in metrics.registry.collect() if one.name.startswith("reward_service")]
+        rows |= {one.name: (one.type, one.documentation) for one in families}
+    for engine in (build_engine(Settings()), build_engine(fleet)):
+        rows |= {name: ("gauge", text) for name, (text, _) in engine.gauges.items()}
+        rows |= {name: ("counter", text) for name, (text, _, _) in engine.counters.items()}
+    return table(
+        ("metric", "kind", "meaning"), ((code(name), kind, text) for name, (kind, text) in rows.items())
+    )
 
 
 def benchmarks() -> str:

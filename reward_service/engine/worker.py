@@ -123,6 +123,8 @@ class Worker:
         on_scored: Callable[[Sequence[Scored]], object] | None = None,
     ) -> None:
         self.stats = WorkerStats()
+        self.in_touch = False
+        """Did the queue answer when it was last told that this worker is there?"""
         self._queue = queue
         self._judge = judge
         self._options = options or WorkerOptions()
@@ -138,6 +140,11 @@ class Worker:
     def at_work(self) -> int:
         """Chunks that it holds."""
         return len(self._held) + len(self._suspects)
+
+    @property
+    def stopping(self) -> bool:
+        """Has it been told to stop?"""
+        return self._stopping.is_set()
 
     def stop(self) -> None:
         """Take nothing more; `run` returns when what is held is finished or given back."""
@@ -391,8 +398,9 @@ class Worker:
         while True:
             try:
                 await self._queue.present(self._options.processes)
+                self.in_touch = True
             except ServiceError:
-                pass
+                self.in_touch = False
             await asyncio.sleep(max(0.5, self._queue.lease_seconds / 2))
 
     async def _commit(self) -> None:

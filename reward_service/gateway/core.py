@@ -50,10 +50,7 @@ class Gateway:
         self.admission = Admission(settings.max_in_flight)
         self.draining = False
         self.metrics.in_flight.set_function(lambda: self.admission.under_way)
-        for name, (text, read) in engine.gauges.items():
-            self.metrics.gauge(name, text, read)
-        for name, (text, label, counts) in engine.counters.items():
-            self.metrics.counter(name, text, label, counts)
+        self.metrics.watch(engine.gauges, engine.counters)
 
     async def score(self, items: Sequence[ItemIn], seconds: float, *, wait: bool = False) -> list[Scored]:
         """Admit, score and count items."""
