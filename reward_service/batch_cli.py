@@ -257,7 +257,7 @@ def rescore(
     as_json: Annotated[bool, typer.Option("--json", help="The comparison as JSON.")] = False,
 ) -> None:
     """Score a scored dump again with the current handlers, and report which verdicts flipped."""
-    from reward_service import report
+    from reward_service import terminal
     from reward_service.cli import console
     from reward_service.cli import score as score_dump
 
@@ -272,16 +272,16 @@ def rescore(
             raise
     comparison = compare(out, before, column)
     if as_json:
-        typer.echo(report.as_json(report.comparison_rows(comparison)))
+        typer.echo(terminal.as_json(terminal.comparison_rows(comparison)))
     else:
-        report.show_comparison(console(), comparison)
+        terminal.show_comparison(console(), comparison)
     raise typer.Exit(code)
 
 
 def compare(out: Path, before: str, column: str) -> Any:
     """The comparison of two judgements in a dump."""
+    from reward_service.analysis.flips import Comparison, field_at
     from reward_service.dump import open_input
-    from reward_service.flips import Comparison, field_at
 
     comparison = Comparison()
     reader = open_input(out, "")

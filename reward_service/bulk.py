@@ -31,6 +31,7 @@ from pydantic import (
 )
 from pydantic_core import from_json, to_json
 
+from reward_service.analysis.summary import Summary, group_key
 from reward_service.dump import (
     Input,
     Output,
@@ -41,7 +42,6 @@ from reward_service.dump import (
     output_kind,
     with_outcome,
 )
-from reward_service.summary import Summary, group_key
 from reward_service.types import Profile, Reason, cannot_judge
 from reward_service.wire import ItemIn, RewardModel, bad_request, encode, result
 

@@ -165,7 +165,7 @@ def score(
     from reward_service.bulk import Job, Run, Stopped
     from reward_service.dump import Refused
     from reward_service.errors import PoolBroken
-    from reward_service.report import progress
+    from reward_service.terminal import progress
 
     if url is not None and processes is not None:
         fail("--processes is for scoring in this process; the service at --url has its own")
@@ -223,10 +223,10 @@ async def _score(
 
 
 def _say_what_was_done(run: Run, seconds: float) -> None:
-    from reward_service import report
+    from reward_service import terminal
 
     out = console()
-    report.show_summary(out, run.summary, run.rows.grouped_by)
+    terminal.show_summary(out, run.summary, run.rows.grouped_by)
     fresh = run.written - run.resumed
     before = f" ({run.resumed:,} were there already)" if run.resumed else ""
     rate = f", {fresh / seconds:,.0f} rows/s" if fresh else ""
@@ -243,26 +243,26 @@ def data_sources(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """List what is routed where; with a name, its ground-truth format and an example."""
-    from reward_service import report
+    from reward_service import terminal
     from reward_service.registry import load
 
     registry = load()
     if name is None:
-        rows = report.source_rows(registry)
+        rows = terminal.source_rows(registry)
         if as_json:
-            typer.echo(report.as_json(rows))
+            typer.echo(terminal.as_json(rows))
         else:
-            report.show_sources(console(), rows)
+            terminal.show_sources(console(), rows)
         return
     route = registry.route(name)
     if route is None:
         nearest = registry.nearest(name)
         fail(f"no data source {name!r}" + (f"; the nearest: {', '.join(nearest)}" if nearest else ""))
-    row = report.source_row(route.source, route.handler)
+    row = terminal.source_row(route.source, route.handler)
     if as_json:
-        typer.echo(report.as_json(row))
+        typer.echo(terminal.as_json(row))
     else:
-        report.show_source(console(), row)
+        terminal.show_source(console(), row)
 
 
 @app.command()
@@ -281,7 +281,7 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Judge one item, and say what was extracted, which rule fired, and why. Flags override the file's fields."""
-    from reward_service import report
+    from reward_service import terminal
     from reward_service.dump import Refused
     from reward_service.local import explained, item_in
 
@@ -301,9 +301,9 @@ def explain(
         fail(str(error))
     told = asyncio.run(explained(settings_with(processes=1, spare_processes=0), item))
     if as_json:
-        typer.echo(report.as_json(told))
+        typer.echo(terminal.as_json(told))
     else:
-        report.show_explained(console(), told)
+        terminal.show_explained(console(), told)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reward_service.flips import SHOWN, Comparison, field_at, recorded_score, wilson
+from reward_service.analysis.flips import SHOWN, Comparison, field_at, recorded_score, wilson
 
 
 @pytest.mark.parametrize(

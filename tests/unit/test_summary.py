@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reward_service import summary as module
+from reward_service.analysis import summary as module
+from reward_service.analysis.summary import ANY, OTHER, Passes, Summary, Tally, group_key, pass_at_k
 from reward_service.bulk import Job, Rows
 from reward_service.dump import Record
-from reward_service.summary import ANY, OTHER, Passes, Summary, Tally, group_key, pass_at_k
 
 
 def outcome(score: float | None, reason: str = "equal", **more: Any) -> dict[str, Any]:

@@ -7,7 +7,6 @@ a terminal gets a bar with rate and ETA.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,11 +19,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from reward_service.analysis.flips import Changes, Comparison
+from reward_service.analysis.summary import Passes, Summary, Tally
 from reward_service.bulk import Progress, Watch
-from reward_service.flips import Changes, Comparison
 from reward_service.registry import Handler, Registry, Source
-from reward_service.summary import Passes, Summary, Tally
 from reward_service.types import REASONS, Example, Reason
+from reward_service.visible import clean
 
 RESPONSE_TAIL = 800
 PASS_COLUMNS = 8
@@ -39,19 +39,6 @@ def table(*columns: str, numbers: Iterable[str] = (), title: str | None = None) 
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
     return made
-
-
-_UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-
-
-def clean(text: str) -> str:
-    """Text that a terminal only shows: what would move, colour or reorder it is written as a JSON escape.
-
-    A response may hold escape sequences for whoever looks at it.
-    """
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def as_json(value: Any) -> str:

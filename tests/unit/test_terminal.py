@@ -8,10 +8,11 @@ import json
 import pytest
 from rich.console import Console
 
-from reward_service import report
+from reward_service import terminal as module
+from reward_service.analysis.summary import Summary
 from reward_service.bulk import Progress
-from reward_service.report import as_json, clean, progress, show_explained, show_summary
-from reward_service.summary import Summary
+from reward_service.terminal import as_json, progress, show_explained, show_summary
+from reward_service.visible import clean
 
 HOSTILE = "\x1b]52;c;ZXZpbA==\x07[red]\x9b2J\u202eevil\x7f\ud800[/red]"
 
@@ -114,7 +115,7 @@ def test_a_terminal_gets_a_bar_with_rate_and_eta() -> None:
 
 def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     console, now = Console(file=io.StringIO(), width=80), [100.0]
-    monkeypatch.setattr(report.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     with progress(console, "dump", quiet=False) as watch:
         for second in range(1, 25):
             now[0] = 100.0 + second

@@ -1,0 +1,1 @@
+"""What scored dumps say: counts, intervals, comparisons, the report's page and the difficulty filter."""
