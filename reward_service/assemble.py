@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +24,10 @@ from reward_service.engine.fleet import FleetScorer
 from reward_service.engine.judging import Canary
 from reward_service.engine.pool import Pool
 from reward_service.engine.ports import BatchStore, Cache, GroundTruths, Lane, Queue
-from reward_service.engine.scorer import Scorer
+from reward_service.engine.scorer import Row, Scored, Scorer
 from reward_service.engine.worker import Worker, WorkerOptions
 from reward_service.gateway.app import create_app
-from reward_service.gateway.core import Engine
+from reward_service.gateway.core import Engine, Recorder
 from reward_service.registry import Registry, load
 from reward_service.settings import Settings
 from reward_service.telemetry import Counters, Gauges, Metrics
@@ -250,7 +250,13 @@ def build_service(settings: Settings, registry: Registry | None = None, loader: 
     options = worker_options(settings, (Lane.BATCH,))
     if not settings.redis_url:  # what is in memory ends with the process: nothing to finish it for
         options = replace(options, grace_seconds=0.0)
-    worker = Worker(stores.queue, local.scorer, options)
+    listeners: list[Recorder] = []
+
+    def heard(rows: Sequence[Row], results: Sequence[Scored]) -> None:
+        for listener in listeners:
+            listener(rows, results)
+
+    worker = Worker(stores.queue, local.scorer, options, heard)
     parts = running(stores.running, local.running, working(worker, batches))
     engine = Engine(
         local.scorer,
@@ -260,6 +266,7 @@ def build_service(settings: Settings, registry: Registry | None = None, loader: 
         local.sandbox,
         local_gauges(local, stores),
         local_counters(local),
+        listeners,
     )
     return Service(engine, batches)
 

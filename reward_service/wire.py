@@ -25,6 +25,8 @@ from pydantic_core import to_json
 from reward_service.errors import BadRequest, TooLarge
 from reward_service.types import REASONS, Outcome, Profile, Reason, Status
 
+RunId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:/-]{1,64}$")]
+"""The name of a training run: for counting, never for scoring."""
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 in lower-case hex."""
 
@@ -67,6 +69,12 @@ class ItemIn(BaseModel):
     prompt: Any = Field(None, description="The prompt: text or chat messages.")
     extra_info: dict[str, Any] | None = Field(None, description="Guru's further fields of the row.")
     profile: Profile = Field(Profile.STRICT, description="`strict`, or `guru` for the published semantics.")
+    run_id: RunId | None = Field(
+        None, description="The training run that it is counted under; or send `X-Run-Id`."
+    )
+    group_id: str | int | None = Field(
+        None, description="The same for all samples of one prompt; nothing takes prompt and ground truth."
+    )
 
     def gold(self) -> Any:
         """The ground truth from whichever place it is in."""
@@ -82,6 +90,7 @@ class BatchIn(BaseModel):
 
     items: list[ItemIn] = Field(description="At most 1,024 (a setting).")
     deadline_seconds: float | None = Field(None, gt=0, description="What is not judged by then is an error.")
+    run_id: RunId | None = Field(None, description="The training run of items that name none.")
 
 
 class ResultOut(BaseModel):

@@ -75,20 +75,21 @@ def _check(value: Any, *types: type) -> Any:
 def entry_to_json(entry: Entry) -> bytes:
     """One item as JSON. ValueError, TypeError or RecursionError for what JSON can't say."""
     row = entry.row
-    return _dump(
-        [
-            entry.id,
-            row.data_source,
-            row.domain,
-            row.response,
-            row.ground_truth,
-            row.ground_truth_ref,
-            row.prompt,
-            None if row.extra_info is None else dict(row.extra_info),
-            row.profile.value,
-            row.explain,
-        ]
-    )
+    plain = [
+        entry.id,
+        row.data_source,
+        row.domain,
+        row.response,
+        row.ground_truth,
+        row.ground_truth_ref,
+        row.prompt,
+        None if row.extra_info is None else dict(row.extra_info),
+        row.profile.value,
+        row.explain,
+    ]
+    if row.run or row.group:  # at the end, and only where there is one: another version may know no runs
+        plain += [row.run, row.group]
+    return _dump(plain)
 
 
 _PROFILES = {profile.value: profile for profile in Profile}
@@ -97,9 +98,10 @@ _ID = (str, int, type(None))
 
 
 def _entry(plain: Any) -> Entry:
-    if type(plain) is not list or len(plain) != 10:
+    if type(plain) is not list or len(plain) not in (10, 12):
         raise Corrupt("an item of another shape")
-    item_id, source, domain, response, gold, reference, prompt, extra, profile, explain = plain
+    item_id, source, domain, response, gold, reference, prompt, extra, profile, explain = plain[:10]
+    run, group = plain[10:] or ("", "")
     if (
         type(item_id) not in _ID
         or type(source) not in _TEXT
@@ -109,9 +111,13 @@ def _entry(plain: Any) -> Entry:
         or type(extra) not in (dict, type(None))
         or profile not in _PROFILES
         or type(explain) is not bool
+        or type(run) is not str
+        or type(group) is not str
     ):
         raise Corrupt("an item with a field of another type")
-    row = Row(source, response, gold, reference, prompt, extra, domain, _PROFILES[profile], explain)
+    row = Row(
+        source, response, gold, reference, prompt, extra, domain, _PROFILES[profile], explain, run, group
+    )
     return Entry(item_id, row)
 
 

@@ -26,7 +26,7 @@ from reward_service.types import Item, Outcome, Profile, Reason, Status, cannot_
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One item as it was sent, decoded but not yet understood."""
+    """One item as it was sent, decoded but not yet understood. run and group only say how to count it."""
 
     data_source: str | None
     response: str
@@ -37,6 +37,8 @@ class Row:
     domain: str | None = None
     profile: Profile = Profile.STRICT
     explain: bool = False
+    run: str = ""
+    group: str = ""
 
 
 class Scored(NamedTuple):

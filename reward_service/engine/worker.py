@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from reward_service.engine.ports import Done, Effect, Lane, Lease, Queue
 from reward_service.engine.records import Corrupt, Entry, Judged, entries_of, results_to_json
-from reward_service.engine.scorer import Row, Scored
+from reward_service.engine.scorer import UNKNOWN, Row, Scored
 from reward_service.errors import Overloaded, ServiceError
 from reward_service.types import Outcome, Reason, Status, cannot_judge
 
@@ -40,6 +40,11 @@ SECOND_TRIES = (0.5, 2.0)
 TRY_AGAIN = {Reason.SANDBOX_UNAVAILABLE, Reason.JUDGE_UNAVAILABLE, Reason.OVERLOADED, Reason.DEADLINE}
 FIRST_BACKOFF = 0.1
 LONGEST_BACKOFF = 2.0
+
+
+def unnamed(outcome: Outcome) -> Scored:
+    """The outcome of an item that nobody got as far as routing."""
+    return Scored(outcome, UNKNOWN, UNKNOWN)
 
 
 class Judge(Protocol):
@@ -113,14 +118,17 @@ class WorkerOptions:
 
 
 class Worker:
-    """Works for a queue until told to stop. on_scored: hears of every chunk's outcomes, for metrics."""
+    """Works for a queue until told to stop.
+
+    on_scored: hears of every batch's results, for metrics; what is judged for a gateway is counted there. Must not raise.
+    """
 
     def __init__(
         self,
         queue: Queue,
         judge: Judge,
         options: WorkerOptions | None = None,
-        on_scored: Callable[[Sequence[Scored]], object] | None = None,
+        on_scored: Callable[[Sequence[Row], Sequence[Scored]], object] | None = None,
     ) -> None:
         self.stats = WorkerStats()
         self.in_touch = False
@@ -261,59 +269,55 @@ class Worker:
         else:
             seconds = min(lease.seconds, CHUNK_SECONDS)
             if lease.deliveries > 1:
-                outcomes = await self._one_by_one(lease, entries, seconds)
+                scored = await self._one_by_one(lease, entries, seconds)
             else:
-                outcomes = await self._together(lease.lane, entries, seconds)
-            judged = [Judged(entry.id, outcome) for entry, outcome in zip(entries, outcomes, strict=True)]
+                scored = await self._together(lease.lane, entries, seconds)
+            if self._on_scored is not None and lease.lane is Lane.BATCH:
+                self._on_scored([entry.row for entry in entries], scored)
+            judged = [Judged(entry.id, one.outcome) for entry, one in zip(entries, scored, strict=True)]
         failed = sum(outcome.status is Status.ERROR for _, outcome in judged)
         self.stats.chunks += 1
         self.stats.items += len(judged)
         return Done(lease, results_to_json(lease.first, judged), failed)
 
-    async def _together(self, lane: Lane, entries: Sequence[Entry], seconds: float) -> list[Outcome]:
+    async def _together(self, lane: Lane, entries: Sequence[Entry], seconds: float) -> list[Scored]:
         rows, until = [entry.row for entry in entries], time.monotonic() + seconds
         try:
-            outcomes = await self._score(rows, seconds)
+            scored = await self._judge.score_many(rows, seconds=seconds)
         except ServiceError:
             raise
         except Exception:
             log.exception("scoring a chunk failed; its items are judged one by one")
             return [await self._single(row, seconds) for row in rows]
         if lane is Lane.BATCH:
-            await self._second_tries(rows, outcomes, until)
-        return outcomes
+            await self._second_tries(rows, scored, until)
+        return scored
 
-    async def _second_tries(self, rows: Sequence[Row], outcomes: list[Outcome], until: float) -> None:
+    async def _second_tries(self, rows: Sequence[Row], scored: list[Scored], until: float) -> None:
         """A batch has time: what failed for no fault of the items is tried again, before it is final."""
         for pause in SECOND_TRIES:
-            again = [place for place, outcome in enumerate(outcomes) if outcome.reason in TRY_AGAIN]
+            again = [place for place, one in enumerate(scored) if one.outcome.reason in TRY_AGAIN]
             left = until - time.monotonic() - pause
             if not again or left <= 0:
                 return
             if self._stopping.is_set():  # the sandbox may be going down with us: another worker has one
                 raise Overloaded("this worker is stopping")
             await asyncio.sleep(pause)
-            fresh = await self._score([rows[place] for place in again], left)
-            for place, outcome in zip(again, fresh, strict=True):
-                outcomes[place] = outcome
+            fresh = await self._judge.score_many([rows[place] for place in again], seconds=left)
+            for place, one in zip(again, fresh, strict=True):
+                scored[place] = one
 
-    async def _single(self, row: Row, seconds: float) -> Outcome:
+    async def _single(self, row: Row, seconds: float) -> Scored:
         try:
-            return (await self._score([row], seconds))[0]
+            return (await self._judge.score_many([row], seconds=seconds))[0]
         except ServiceError:
             raise
         except Exception as error:
-            return cannot_judge(Reason.INTERNAL, f"judging the item failed: {type(error).__name__}")
+            return unnamed(cannot_judge(Reason.INTERNAL, f"judging the item failed: {type(error).__name__}"))
 
-    async def _score(self, rows: Sequence[Row], seconds: float) -> list[Outcome]:
-        scored = await self._judge.score_many(rows, seconds=seconds)
-        if self._on_scored is not None:
-            self._on_scored(scored)
-        return [entry.outcome for entry in scored]
-
-    async def _one_by_one(self, lease: Lease, entries: Sequence[Entry], seconds: float) -> list[Outcome]:
+    async def _one_by_one(self, lease: Lease, entries: Sequence[Entry], seconds: float) -> list[Scored]:
         """A chunk whose holder died: what is on when this process dies too is written down first."""
-        outcomes = []
+        scored: list[Scored] = []
         for place, entry in enumerate(entries):
             if lease.strikes.get(place, 0) >= STRIKES:
                 log.error(
@@ -321,14 +325,14 @@ class Worker:
                 )
                 self.stats.convicted += 1
                 message = "the item ended the process that judged it, twice"
-                outcomes.append(cannot_judge(Reason.INTERNAL, message, flags=("worker_crashed",)))
+                scored.append(unnamed(cannot_judge(Reason.INTERNAL, message, flags=("worker_crashed",))))
                 continue
             await self._queue.note(lease, place)
             single = [await self._single(entry.row, seconds)]
             if lease.lane is Lane.BATCH:
                 await self._second_tries([entry.row], single, time.monotonic() + seconds)
-            outcomes += single
-        return outcomes
+            scored += single
+        return scored
 
     async def _isolate(self) -> None:
         """Judge chunks with a strike while nothing else is at work."""

@@ -23,9 +23,10 @@ from reward_service import __version__
 from reward_service.engine.desk import Batches
 from reward_service.engine.scorer import Scored
 from reward_service.errors import BadRequest, ServiceError
-from reward_service.gateway import batches, dialects, files, pages, problems, programs, stream
+from reward_service.gateway import batches, dialects, files, pages, problems, programs, stream, telemetry
 from reward_service.gateway.core import JSON, Engine, Gateway, asked_deadline
 from reward_service.gateway.middleware import RequestIds, pieces, whole_body
+from reward_service.gateway.runs import RunIds
 from reward_service.settings import Settings
 from reward_service.wire import (
     BatchIn,
@@ -88,7 +89,7 @@ def create_app(engine: Engine, settings: Settings, jobs: Batches | None = None) 
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with engine.running:
+        async with engine.running, telemetry.ticking(gateway.metrics.monitor):
             yield
             gateway.draining = True
 
@@ -105,6 +106,7 @@ def create_app(engine: Engine, settings: Settings, jobs: Batches | None = None) 
         },
     )
     app.state.gateway = gateway
+    app.add_middleware(RunIds)
     app.add_middleware(RequestIds, answered=gateway.metrics.answered)
     _scoring_routes(app, gateway)
     _ground_truth_routes(app, gateway)
@@ -114,6 +116,7 @@ def create_app(engine: Engine, settings: Settings, jobs: Batches | None = None) 
         files.add_routes(app, gateway, stored, PROBLEM_RESPONSES)
         batches.add_routes(app, gateway, jobs, stored, PROBLEM_RESPONSES)
     _information_routes(app, gateway)
+    telemetry.add_routes(app, gateway, PROBLEM_RESPONSES)
     dialects.mount(app, gateway)
     if settings.dashboard:
         pages.add_routes(app)
@@ -131,7 +134,7 @@ def _scoring_routes(app: FastAPI, gateway: Gateway) -> None:
         tags=["score"],
     )
     async def score(request: Request) -> Response:
-        with gateway.metrics.requests.labels("score").time():
+        with gateway.timed("score"):
             seconds = gateway.deadline(asked_deadline(request))
             item = decode_item(await gateway.body(request))
             (scored,) = await gateway.score([item], seconds)
@@ -161,10 +164,10 @@ def _scoring_routes(app: FastAPI, gateway: Gateway) -> None:
 
             answers = stream.answer(pieces(request, None, None), longest, score_group)
             return stream.StreamedReply(request, answers, NDJSON)
-        with gateway.metrics.requests.labels("batch").time():
+        with gateway.timed("batch"):
             batch = decode_batch(await gateway.body(request), gateway.settings.max_items)
             seconds = gateway.deadline(asked if asked is not None else batch.deadline_seconds)
-            scored = await gateway.score(batch.items, seconds)
+            scored = await gateway.score(batch.items, seconds, run=batch.run_id)
             results = [
                 result(one.outcome, index, item.id)
                 for index, (one, item) in enumerate(zip(scored, batch.items, strict=True))

@@ -29,8 +29,9 @@ from reward_service.errors import BadRequest, TooLarge
 from reward_service.gateway.core import JSON, Gateway, row_of
 from reward_service.gateway.files import Files
 from reward_service.gateway.middleware import pieces, whole_body
+from reward_service.gateway.runs import RUN
 from reward_service.gateway.stream import StreamedReply
-from reward_service.wire import ItemIn, bad_request, decode_item, encode, result
+from reward_service.wire import ItemIn, RunId, bad_request, decode_item, encode, result
 
 NDJSON = "application/x-ndjson"
 MAX_WAIT_SECONDS = 300.0
@@ -63,6 +64,7 @@ class BatchCreate(BaseModel):
         pattern="^([1-9][0-9]?[smh]|([1-9]|[12][0-9]|30)d)$",
         description="Time until it expires: `90s`, `30m`, `24h`, `7d`; at most 30d.",
     )
+    run_id: RunId | None = Field(None, description="The training run of items that name none.")
     metadata: dict[str, Any] = Field(
         default_factory=dict, description="Yours, up to 4 kB; returned as it is."
     )
@@ -196,7 +198,7 @@ def entries_in(file: BinaryIO, findings: Findings, longest: int) -> Iterator[Ent
         except BadRequest as error:
             findings.add(number, error.detail)
             continue
-        yield Entry(item.id, row_of(item))
+        yield Entry(item.id, row_of(item, RUN.get()))
 
 
 class Desk:
@@ -223,7 +225,8 @@ class Desk:
         options = {"window_seconds": window_seconds(asked.completion_window), "metadata": asked.metadata}
         key = idempotency_key(request)
         if asked.items is not None:
-            entries = [Entry(item.id, row_of(item)) for item in asked.items]
+            run = asked.run_id or RUN.get()
+            entries = [Entry(item.id, row_of(item, run)) for item in asked.items]
             return await self._submit(entries, key, hashlib.sha256(body).hexdigest(), options)
         with self._files.open(str(asked.input_file_id)) as (file, digest):
             combined = hashlib.sha256(body + digest.encode()).hexdigest()

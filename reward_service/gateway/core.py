@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.requests import Request
@@ -15,12 +16,15 @@ from reward_service.engine.scorer import Row, Scored, Scorer
 from reward_service.errors import BadRequest, ServiceError
 from reward_service.gateway.admission import Admission
 from reward_service.gateway.middleware import whole_body
+from reward_service.gateway.runs import RUN
 from reward_service.registry import Registry
 from reward_service.settings import Settings
 from reward_service.telemetry import Metrics
 from reward_service.wire import ItemIn
 
 JSON = "application/json"
+Recorder = Callable[[Sequence[Row], Sequence[Scored]], object]
+"""Hears of a chunk's rows and results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class Engine:
     sandbox: Sandbox | None
     gauges: Mapping[str, tuple[str, Any]]
     counters: Mapping[str, tuple[str, str, Any]]
+    listeners: list[Recorder] = field(default_factory=list)
+    """Who hears of results that reach no route: those of batches that this process works on."""
 
     def ready(self) -> bool:
         """Can an item be judged now?"""
@@ -51,10 +57,13 @@ class Gateway:
         self.draining = False
         self.metrics.in_flight.set_function(lambda: self.admission.under_way)
         self.metrics.watch(engine.gauges, engine.counters)
+        engine.listeners.append(self.metrics.record)
 
-    async def score(self, items: Sequence[ItemIn], seconds: float, *, wait: bool = False) -> list[Scored]:
-        """Admit, score and count items."""
-        return await self.score_rows([row_of(item) for item in items], seconds, wait=wait)
+    async def score(
+        self, items: Sequence[ItemIn], seconds: float, *, wait: bool = False, run: str | None = None
+    ) -> list[Scored]:
+        """Admit, score and count items; `run` is that of items that name none."""
+        return await self.score_rows([row_of(item, run) for item in items], seconds, wait=wait)
 
     async def score_rows(self, rows: Sequence[Row], seconds: float, *, wait: bool = False) -> list[Scored]:
         """Admit, score and count rows. Overloaded if there is no room and the caller can't `wait`."""
@@ -62,10 +71,23 @@ class Gateway:
             async with self.admission.admit(len(rows), wait=wait):
                 results = await self.engine.scorer.score_many(rows, seconds=seconds)
         except ServiceError:
-            self.metrics.rejected.inc(len(rows))
+            self.metrics.refused(len(rows))
             raise
-        self.metrics.record(results)
+        self.record(rows, results)
         return results
+
+    def record(self, rows: Sequence[Row], results: Sequence[Scored]) -> None:
+        """Count results, under the run that they or the request name."""
+        self.metrics.record(rows, results, RUN.get())
+
+    @contextmanager
+    def timed(self, route: str) -> Iterator[None]:
+        """Measure a scoring request."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.metrics.requested(route, time.perf_counter() - started)
 
     def deadline(self, asked: float | None) -> float:
         """The seconds that a request gets."""
@@ -82,7 +104,7 @@ class Gateway:
         return await whole_body(request, limit, self.settings.max_decoded_bytes)
 
 
-def row_of(item: ItemIn) -> Row:
+def row_of(item: ItemIn, run: str | None = None) -> Row:
     """An item of the wire as the scorer's row. A null response is an empty one: the policy wrote nothing."""
     return Row(
         item.data_source,
@@ -93,6 +115,8 @@ def row_of(item: ItemIn) -> Row:
         item.extra_info,
         item.domain,
         item.profile,
+        run=item.run_id or run or "",
+        group="" if item.group_id is None else str(item.group_id)[:128],
     )
 
 

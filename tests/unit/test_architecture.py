@@ -95,8 +95,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "adapters": CORE | {"registry", "engine"},
     "wire": {"types", "errors"},
     "settings": {"types"},
-    "telemetry": CORE | {"engine"},
-    "gateway": CORE | {"registry", "engine", "wire", "settings", "telemetry"},
+    "health": CORE | {"engine"},
+    "telemetry": CORE | {"engine", "health"},
+    "gateway": CORE | {"registry", "engine", "wire", "settings", "telemetry", "health"},
     "client": {"types", "wire"},
     "assemble": CORE | {"registry", "engine", "adapters", "gateway", "wire", "settings", "telemetry"},
 }

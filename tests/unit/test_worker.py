@@ -374,14 +374,26 @@ async def test_a_worker_that_stops_hands_in_no_errors_of_its_own_end() -> None:
     assert lease.deliveries == 1
 
 
-async def test_metrics_hear_of_every_outcome() -> None:
+async def test_metrics_hear_of_every_result_of_a_batch_once_and_of_no_request() -> None:
     place, heard = Place(), []
-    worker = Worker(MemoryQueue(place.work), Judge(), None, heard.extend)
+    judge = Judge()
+    failures = iter([cannot_judge(Reason.SANDBOX_UNAVAILABLE, "for a moment")])
+    judge.act = lambda response: next(failures, None) if response == "r3" else None
+    worker = Worker(
+        MemoryQueue(place.work),
+        judge,
+        None,
+        lambda rows, scored: heard.extend(zip(rows, scored, strict=True)),
+    )
+    (chunk,) = cut([entry_to_json(Entry(None, Row("s", "live", "g")))])
     task = asyncio.create_task(worker.run())
-    await place.desk.wait(await place.submit([f"r{n}" for n in range(70)]), 5)
+    await place.queue.ask("t", [Ask("c", 0, 1, chunk.payload)], 10)
+    assert await place.queue.answers(5)
+    await place.desk.wait(await place.submit([f"r{n}" for n in range(70)]), 10)
     worker.stop()
     await task
-    assert len(heard) == 70
+    assert sorted(row.response for row, _ in heard) == sorted(f"r{n}" for n in range(70))
+    assert all(one.outcome.extracted == row.response for row, one in heard)
 
 
 @pytest.mark.parametrize("places", [1, 2, 5])

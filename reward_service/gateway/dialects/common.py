@@ -229,6 +229,11 @@ def response_in(transcript: str, prompt: Any) -> str:
 
 async def patiently(gateway: Gateway, rows: Sequence[Row], seconds: float) -> list[Scored]:
     """Score rows within `seconds`; what failed for a passing reason is tried again until they are over."""
+    with gateway.timed("dialect"):
+        return await _patiently(gateway, rows, seconds)
+
+
+async def _patiently(gateway: Gateway, rows: Sequence[Row], seconds: float) -> list[Scored]:
     handover = min(HANDOVER_SECONDS, seconds / 7)
     until = time.monotonic() + seconds - handover
     results: list[Scored] = [
@@ -248,10 +253,12 @@ async def patiently(gateway: Gateway, rows: Sequence[Row], seconds: float) -> li
         for place, scored in zip(places, found, strict=True):
             results[place] = scored
         places = [place for place in places if passing(results[place].outcome)]
+        gateway.metrics.retried([results[place] for place in places])
         if not places or time.monotonic() + pause >= until:
             break
         await asyncio.sleep(pause)
         pause = min(5.0, pause * 2)
+    gateway.record(rows, results)  # each item once, whatever it went through
     return results
 
 
@@ -265,9 +272,7 @@ async def admitted(gateway: Gateway, rows: Sequence[Row], until: float, handover
     async with asyncio.timeout_at(until + clock) as patience:
         async with gateway.admission.admit(len(rows), wait=True):
             patience.reschedule(until + clock + handover)
-            found = await gateway.engine.scorer.score_many(rows, seconds=max(0.0, until - time.monotonic()))
-    gateway.metrics.record(found)
-    return found
+            return await gateway.engine.scorer.score_many(rows, seconds=max(0.0, until - time.monotonic()))
 
 
 def passing(outcome: Outcome) -> bool:

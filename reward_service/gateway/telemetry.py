@@ -1,0 +1,61 @@
+"""`GET /v1/telemetry`: what this process scored in the last half hour, for the dashboard and for whoever asks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query
+from starlette.responses import Response
+
+from reward_service.gateway.core import JSON, Gateway
+from reward_service.health.monitor import Monitor
+from reward_service.health.series import STEP_SECONDS
+from reward_service.wire import encode
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def ticking(monitor: Monitor) -> AsyncIterator[None]:
+    """Sample the gauges once a step for as long as the block lasts."""
+
+    async def tick() -> None:
+        while True:
+            try:
+                monitor.tick()
+            except Exception:
+                log.exception("sampling the gauges failed")
+            await asyncio.sleep(STEP_SECONDS - monitor.clock() % STEP_SECONDS + 0.01)
+
+    task = asyncio.create_task(tick())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def add_routes(app: FastAPI, gateway: Gateway, problem_responses: dict[int | str, dict[str, Any]]) -> None:
+    """`/v1/telemetry`."""
+
+    @app.get(
+        "/v1/telemetry",
+        summary="Scores, failures and alerts of the last minutes, per run and data source",
+        description=(
+            "Columns over steps of ten seconds, of what this process scored. `run` and `data_source` choose; a `run` that "
+            "is there but empty means items without a run. Each field is explained in docs/telemetry.md."
+        ),
+        responses={422: problem_responses[422]},
+        tags=["about"],
+    )
+    async def telemetry(
+        minutes: Annotated[float, Query(gt=0, le=30)] = 30.0,
+        run: Annotated[str | None, Query(max_length=64)] = None,
+        data_source: Annotated[str | None, Query(max_length=200)] = None,
+    ) -> Response:
+        found = gateway.metrics.monitor.show(minutes, run, data_source or None)
+        return Response(encode(found), headers={"Cache-Control": "no-store"}, media_type=JSON)
