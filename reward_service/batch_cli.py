@@ -11,6 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -24,6 +25,14 @@ Url = Annotated[str, typer.Option(help="The service.", envvar="REWARD_SERVICE_UR
 DEFAULT_URL = "http://127.0.0.1:8080"
 STOPPED, USAGE, SOME_ERRORS = 1, 2, 3
 PIECE = 1 << 18
+
+
+class Via(StrEnum):
+    """How a service scores a dump: in requests, as a durable batch, or what suits the dump."""
+
+    AUTO = "auto"
+    STREAM = "stream"
+    BATCH = "batch"
 
 
 def fail(message: str, code: int = USAGE) -> NoReturn:
@@ -176,6 +185,8 @@ def fetch(
     """Fetch a batch's results while it runs; goes on behind what is in OUT already."""
     import httpx2
 
+    from reward_service.client.protocol import Lines
+
     cursor, kept = last_cursor(out)
     params = {"cursor": cursor} if cursor else {}
     count = errors = 0
@@ -190,11 +201,12 @@ def fetch(
                 fail(f"{batch}: {reply.json().get('detail', reply.status_code)}")
             file.truncate(kept)
             file.seek(kept)
-            for line in reply.iter_lines():
-                if line:
-                    file.write(line.encode() + b"\n")
+            lines = Lines()
+            for data in reply.iter_bytes():
+                for line in lines.feed(data):
+                    file.write(line + b"\n")
                     count += 1
-                    errors += '"status":"error"' in line
+                    errors += b'"status":"error"' in line
     except httpx2.HTTPError as error:
         fail(
             f"{url}: {type(error).__name__}: {error}; {count} results were fetched, run it again to go on",

@@ -12,7 +12,7 @@ import httpx2
 
 from reward_service.client.durable import BatchRun
 from reward_service.client.options import Options, post_of
-from reward_service.client.protocol import Call, Chunk, ClientError, Reward
+from reward_service.client.protocol import Call, Chunk, ClientError, Lines, Reward
 
 
 class AsyncClient:
@@ -108,11 +108,12 @@ class AsyncClient:
         async with self._http().stream("GET", **run.read()) as reply:
             if reply.status_code != 200:
                 return run.ended(reply.status_code, reply.headers, await reply.aread())
-            async for line in reply.aiter_lines():
-                if line:
+            lines = Lines()
+            async for data in reply.aiter_bytes():
+                for line in lines.feed(data):
                     run.line(line)
-                    if progress is not None:
-                        progress(total - run.missing, total)
+                if progress is not None:
+                    progress(total - run.missing, total)
                 if run.over:
                     return 0.0
         return run.ended(200, {}, b"")

@@ -88,7 +88,7 @@ class BatchRun:
         params = {"order": "completion"} if self._cursor is None else {"cursor": self._cursor}
         return {"url": f"/v1/batches/{self.batch_id}/results", "params": params, "timeout": READ_SECONDS}
 
-    def line(self, line: str) -> None:
+    def line(self, line: bytes) -> None:
         """Take in a line of results. ClientError for one that is none."""
         try:
             result = json.loads(line)

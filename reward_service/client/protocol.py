@@ -242,6 +242,20 @@ def reward_from(result: Mapping[str, Any]) -> Reward:
     )
 
 
+class Lines:
+    """The lines of a byte stream. They end at a line feed and nowhere else: the HTTP library's own end at U+2028 and form feeds
+    as well, and a response may hold those. What has no end is not a line yet."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that are whole now, without their ends and without blank ones."""
+        *whole, last = (self._rest + data).split(b"\n")
+        self._rest = last
+        return [bytes(line) for line in whole if line.strip()]
+
+
 def backoff(attempt: int) -> float:
     """Seconds before the next attempt: half to one and a half of 0.5, 1, 2, 4 … 30."""
     return min(LONGEST_WAIT, 0.25 * 2.0 ** min(attempt, 16)) * random.uniform(0.5, 1.5)  # noqa: S311 - no secret

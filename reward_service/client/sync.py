@@ -14,7 +14,7 @@ import httpx2
 
 from reward_service.client.durable import BatchRun
 from reward_service.client.options import Options, post_of
-from reward_service.client.protocol import Call, Chunk, ClientError, Reward
+from reward_service.client.protocol import Call, Chunk, ClientError, Lines, Reward
 
 
 class Client:
@@ -114,11 +114,12 @@ class Client:
         with self._http().stream("GET", **run.read()) as reply:
             if reply.status_code != 200:
                 return run.ended(reply.status_code, reply.headers, reply.read())
-            for line in reply.iter_lines():
-                if line:
+            lines = Lines()
+            for data in reply.iter_bytes():
+                for line in lines.feed(data):
                     run.line(line)
-                    if progress is not None:
-                        progress(total - run.missing, total)
+                if progress is not None:
+                    progress(total - run.missing, total)
                 if run.over:
                     return 0.0
         return run.ended(200, {}, b"")

@@ -71,6 +71,13 @@ class Service:
         return httpx2.Response(200, content=b"\n".join(lines) + b"\n")
 
 
+def test_line_ends_inside_a_result_end_no_line(score_batch: ScoreBatch) -> None:
+    """A response may hold what many libraries take for a line end; it must not cost the others their results."""
+    texts = ["a\u2028b", "c\x0cd\x85e", "f\x1cg\u2029"]
+    found = score_batch("http://s", [{"data_source": "d", "response": text} for text in texts], Service([]))
+    assert [reward.extracted for reward in found] == texts
+
+
 def test_against_the_real_service(url: str, score_batch: ScoreBatch) -> None:
     seen: list[tuple[int, int]] = []
     items = [item(n, n % 3 > 0) for n in range(500)]
