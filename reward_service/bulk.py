@@ -221,6 +221,8 @@ class Run:
         self._next: Entry | None = None
         self.resumed = 0
         self.written = 0
+        self.items_written = 0
+        """How many of the written rows are items: the others can't be read."""
 
     def _open_output(self) -> Output:
         job = self.job
@@ -272,6 +274,7 @@ class Run:
                 raise Refused(f"{self._output.path} was scored with profile {outcome['profile']}: {again}")
             self.summary.add(entry.record.number, entry.data_source, outcome, entry.group)
             self.resumed += 1
+            self.items_written += entry.item is not None
             if self.resumed % 1024 == 0:
                 self._report()
         self.written = self.resumed
@@ -329,6 +332,7 @@ class Run:
             self._output.write(with_outcome(entry.kept, self._column, encode(outcome)))
         self._output.flush()
         self.written += len(window)
+        self.items_written += len(results)
         self._report()
 
     def _finish(self) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from reward_service import batch_cli, sandbox_cli
+from reward_service.batch_cli import Via
 from reward_service.types import Profile
 
 if TYPE_CHECKING:
@@ -153,6 +154,13 @@ def score(
         int | None, typer.Option(min=1, help="Checking processes.", show_default="one per core")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, max=1024, help="Rows scored in one go.")] = 256,
+    via: Annotated[
+        Via,
+        typer.Option(
+            help="With --url: send the rows in requests (stream), or all of them as one durable batch whose results are read "
+            "(batch); auto takes a batch for 32 MiB and more where the service keeps batches in Redis."
+        ),
+    ] = Via.AUTO,
     patience: Annotated[
         float, typer.Option(min=0, help="With --url: seconds without any success before it stops.")
     ] = 300,
@@ -169,6 +177,8 @@ def score(
 
     if url is not None and processes is not None:
         fail("--processes is for scoring in this process; the service at --url has its own")
+    if url is None and via is not Via.AUTO:
+        fail("--via is for scoring on a service, at --url")
     if str(dump) == "-":
         dump = Path("/dev/stdin")
     job = Job(dump, out, column, profile, group_by, batch, limit, overwrite)
@@ -184,7 +194,7 @@ def score(
                     if not quiet:
                         err.print(text, markup=False, soft_wrap=True)
 
-                asyncio.run(_score(run, url, patience, processes, say))
+                asyncio.run(_score(run, url, via, patience, processes, say))
     except Refused as error:
         fail(str(error))
     except KeyboardInterrupt:
@@ -208,13 +218,19 @@ def kept(run: Run | None) -> str:
 
 
 async def _score(
-    run: Run, url: str | None, patience: float, processes: int | None, say: Callable[[str], object]
+    run: Run,
+    url: str | None,
+    via: Via,
+    patience: float,
+    processes: int | None,
+    say: Callable[[str], object],
 ) -> None:
     if url is not None:
         from reward_service.remote import Service
+        from reward_service.remote_batch import score_via
 
         async with Service(url, patience=patience, say=say) as service:
-            await run.score(service)
+            await score_via(service, run, via)
     else:
         from reward_service.local import local
 

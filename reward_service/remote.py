@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -37,6 +37,49 @@ FIRST_PATIENCE = 30.0
 """Seconds to wait for a service that has never answered: one that starts needs a few, a wrong address for ever."""
 
 
+NO_HEADERS: Mapping[str, str] = {}
+
+
+class Patience:
+    """When to ask again, and when to stop: `seconds` without any success, as above."""
+
+    def __init__(
+        self,
+        url: str,
+        seconds: float,
+        say: Callable[[str], object],
+        pause: Callable[[float], Awaitable[object]],
+    ) -> None:
+        self._url = url
+        self._seconds = seconds
+        self._say = say
+        self._said = ""
+        self._pause = pause
+        self._answered = False
+        self._last_success = time.monotonic()
+
+    def begin(self) -> None:
+        """Count from now."""
+        self._last_success = time.monotonic()
+
+    def succeeded(self) -> None:
+        """The service did what it was asked for."""
+        self._last_success = time.monotonic()
+        self._answered, self._said = True, ""
+
+    async def wait(self, problem: str, attempt: int, started: float, least: float = 0.0) -> None:
+        """Pause before the next attempt at what was begun at `started`. Stopped when patience ends."""
+        wait = max(backoff(attempt), least)
+        silent = time.monotonic() - max(started, self._last_success)
+        patience = self._seconds if self._answered else min(self._seconds, FIRST_PATIENCE)
+        if silent + wait > patience:
+            raise Stopped(f"{self._url}: {problem} (no success for {silent:.0f} s, {attempt} attempts)")
+        if problem != self._said:
+            self._said = problem
+            self._say(f"waiting for {self._url}: {problem}")
+        await self._pause(wait)
+
+
 class Service:
     """Scores items at `url`. Use as `async with Service(url) as service`."""
 
@@ -50,15 +93,12 @@ class Service:
         pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         """patience: see above, in seconds; say: called when something new is waited for."""
-        self._url = url.rstrip("/")
-        self._patience = patience
-        self._pause = pause
-        self._say = say
-        self._said = ""
-        self._answered = False
+        self.url = url.rstrip("/")
+        self.say = say
+        self.patience = Patience(self.url, patience, say, pause)
+        self.pause = pause
         self._slots = asyncio.Semaphore(CONNECTIONS)
-        self._last_success = time.monotonic()
-        self._client = httpx2.AsyncClient(
+        self.client = httpx2.AsyncClient(
             timeout=httpx2.Timeout(DEADLINE_SECONDS + 60.0, connect=10.0),
             limits=httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
             headers={"user-agent": f"reward-service/{__version__}"},
@@ -66,13 +106,13 @@ class Service:
         )
 
     async def __aenter__(self) -> Service:
-        self._last_success = time.monotonic()
+        self.patience.begin()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.aclose()
+        await self.client.aclose()
 
     async def score(self, items: Sequence[ItemIn]) -> Sequence[Mapping[str, Any]]:
         """One result per item, in their order. Stopped if the service can't be used (any more)."""
@@ -82,7 +122,7 @@ class Service:
                 again = [place for place, found in enumerate(results) if found["retryable"]]
                 if not again:
                     break
-                await self._pause(backoff(attempt))
+                await self.pause(backoff(attempt))
                 better = await self._score([items[place] for place in again])
                 for place, found in zip(again, better, strict=True):
                     results[place] = found
@@ -103,38 +143,46 @@ class Service:
         return [*await self._score(items[:half]), *await self._score(items[half:])]
 
     async def _post(self, body: bytes) -> httpx2.Response:
-        """The answer: 200, or what the service refuses for good. Stopped when patience ends."""
-        started = time.monotonic()
         headers = {"content-type": "application/json", "content-encoding": "zstd"}
-        url = f"{self._url}/v1/score/batch?deadline_seconds={DEADLINE_SECONDS:.0f}"
+        path = f"/v1/score/batch?deadline_seconds={DEADLINE_SECONDS:.0f}"
+        return await self.ask("POST", path, lambda: body, headers)
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        content: Callable[[], bytes | AsyncIterator[bytes] | None] = lambda: None,
+        headers: Mapping[str, str] = NO_HEADERS,
+        *,
+        final: frozenset[int] = REFUSED,
+    ) -> httpx2.Response:
+        """The answer: 200, or what the service refuses for good (`final`, or 500 again and again).
+
+        content: makes the body, once for every attempt. Stopped when patience ends, or at any other answer.
+        """
+        started = time.monotonic()
         attempt = 0
         while True:
             attempt += 1
-            wait = backoff(attempt)
+            least = 0.0
             try:
-                response = await self._client.post(url, content=body, headers=headers)
+                response = await self.client.request(
+                    method, self.url + path, content=content(), headers=dict(headers)
+                )
             except (httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
-                raise Stopped(f"{self._url}: {error}") from None
+                raise Stopped(f"{self.url}: {error}") from None
             except httpx2.TransportError as error:
-                problem = f"{type(error).__name__}: {error}".removesuffix(": ")
+                problem = trouble(error)
             else:
                 status = response.status_code
-                if status == 200 or status in REFUSED or (status == 500 and attempt >= ATTEMPTS):
-                    self._last_success = time.monotonic()
-                    self._answered, self._said = True, ""
+                if status == 200 or status in final or (status == 500 and attempt >= ATTEMPTS):
+                    self.patience.succeeded()
                     return response
                 problem = said(response)
                 if status not in BUSY and status != 500:
-                    raise Stopped(f"{self._url} can't be used: {problem}")
-                wait = max(wait, retry_after(response.headers.get("retry-after")))
-            silent = time.monotonic() - max(started, self._last_success)
-            patience = self._patience if self._answered else min(self._patience, FIRST_PATIENCE)
-            if silent + wait > patience:
-                raise Stopped(f"{self._url}: {problem} (no success for {silent:.0f} s, {attempt} attempts)")
-            if problem != self._said:
-                self._said = problem
-                self._say(f"waiting for {self._url}: {problem}")
-            await self._pause(wait)
+                    raise Stopped(f"{self.url} can't be used: {problem}")
+                least = retry_after(response.headers.get("retry-after"))
+            await self.patience.wait(problem, attempt, started, least)
 
     def _results(self, response: httpx2.Response, count: int) -> list[dict[str, Any]]:
         try:
@@ -143,7 +191,7 @@ class Service:
         except (ValueError, KeyError, TypeError, AttributeError):
             whole = False
         if not whole:
-            raise Stopped(f"{self._url}: the answer is no batch of {count} results; is it this service?")
+            raise Stopped(f"{self.url}: the answer is no batch of {count} results; is it this service?")
         return results
 
 
@@ -167,6 +215,11 @@ def wire_item(item: ItemIn) -> dict[str, Any]:
         "profile": item.profile,
     }
     return {"response": item.response} | {name: value for name, value in fields.items() if value is not None}
+
+
+def trouble(error: httpx2.TransportError) -> str:
+    """What went wrong on the way, in words."""
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def said(response: httpx2.Response) -> str:

@@ -115,7 +115,7 @@ def create_app(engine: Engine, settings: Settings, jobs: Batches | None = None) 
         stored = files.Files(settings.files_dir, settings.files_bytes)
         files.add_routes(app, gateway, stored, PROBLEM_RESPONSES)
         batches.add_routes(app, gateway, jobs, stored, PROBLEM_RESPONSES)
-    _information_routes(app, gateway)
+    _information_routes(app, gateway, jobs)
     telemetry.add_routes(app, gateway, PROBLEM_RESPONSES)
     dialects.mount(app, gateway)
     if settings.dashboard:
@@ -230,8 +230,9 @@ def ground_truth_value(body: bytes, kind: str) -> object:
     return value
 
 
-def _information_routes(app: FastAPI, gateway: Gateway) -> None:
+def _information_routes(app: FastAPI, gateway: Gateway, jobs: Batches | None) -> None:
     registry = gateway.engine.registry
+    kept = None if jobs is None else "durable" if gateway.settings.redis_url else "in_process"
 
     @app.get("/v1/data-sources", summary="What is routed where, and what its rows look like", tags=["about"])
     async def data_sources() -> Response:
@@ -265,6 +266,7 @@ def _information_routes(app: FastAPI, gateway: Gateway) -> None:
                     "name": "reward-service",
                     "version": __version__,
                     "handlers": {handler.name: handler.version for handler in registry.handlers.values()},
+                    "batches": kept,
                     "limits": gateway.settings.model_dump(include=SHOWN_SETTINGS),
                     "state": {name: read() for name, (_, read) in gateway.engine.gauges.items()},
                     "items_in_flight": gateway.admission.under_way,
