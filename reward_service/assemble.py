@@ -23,7 +23,8 @@ from reward_service.engine.desk import Batches
 from reward_service.engine.fleet import FleetScorer
 from reward_service.engine.judging import Canary
 from reward_service.engine.pool import Pool
-from reward_service.engine.ports import BatchStore, Cache, GroundTruths, Lane, Queue
+from reward_service.engine.ports import BatchStore, Cache, GroundTruths, Lane, Queue, Quotas
+from reward_service.engine.quotas import MemoryQuotas
 from reward_service.engine.scorer import Row, Scored, Scorer
 from reward_service.engine.worker import Worker, WorkerOptions
 from reward_service.gateway.app import create_app
@@ -105,6 +106,7 @@ class Stores(NamedTuple):
     ground_truths: GroundTruths
     queue: Queue
     batches: BatchStore
+    quotas: Quotas
     running: AbstractAsyncContextManager[object] | None
 
 
@@ -115,11 +117,12 @@ def build_stores(settings: Settings) -> Stores:
     if not settings.redis_url:
         work = MemoryWork(max_bytes=settings.batch_bytes, max_live_chunks=settings.live_chunks)
         queue = MemoryQueue(work, lease_seconds=settings.lease_seconds)
-        return Stores(near, near, truths, queue, MemoryBatchStore(work), None)
+        return Stores(near, near, truths, queue, MemoryBatchStore(work), MemoryQuotas(), None)
     # An extra: whoever has no Redis needs no client of it.
     from reward_service.adapters.redis import RedisCache, RedisGroundTruths, TieredCache, TieredGroundTruths
     from reward_service.adapters.redis_client import RedisOptions
     from reward_service.adapters.redis_queue import RedisBatchStore, RedisQueue
+    from reward_service.adapters.redis_quotas import RedisQuotas
 
     options = RedisOptions(
         settings.redis_url, settings.redis_prefix, settings.redis_username, settings.redis_password,
@@ -132,13 +135,15 @@ def build_stores(settings: Settings) -> Stores:
         options, lease_seconds=settings.lease_seconds, max_live_chunks=settings.live_chunks
     )
     far_batches = RedisBatchStore(options, max_bytes=settings.batch_bytes)
+    far_quotas = RedisQuotas(options)
     return Stores(
         near,
         TieredCache(near, far),
         TieredGroundTruths(truths, far_truths),
         far_queue,
         far_batches,
-        closing(far.close, far_truths.close, far_queue.close, far_batches.close),
+        far_quotas,
+        closing(far.close, far_truths.close, far_queue.close, far_batches.close, far_quotas.close),
     )
 
 
@@ -244,7 +249,8 @@ def build_service(settings: Settings, registry: Registry | None = None, loader: 
             raise ValueError("engine=fleet needs REWARD_SERVICE_REDIS_URL: where the workers are asked")
         scorer = FleetScorer(registry, stores.queue, stores.cache, stores.ground_truths)
         parts = running(stores.running, scorer.running(), working(None, batches))
-        engine = Engine(scorer, registry, stores.ground_truths, parts, None, fleet_gauges(scorer, stores), {})
+        gauges = fleet_gauges(scorer, stores)
+        engine = Engine(scorer, registry, stores.ground_truths, parts, None, gauges, {}, quotas=stores.quotas)
         return Service(engine, batches)
     local = build_local(settings, registry, loader, stores)
     options = worker_options(settings, (Lane.BATCH,))
@@ -267,6 +273,7 @@ def build_service(settings: Settings, registry: Registry | None = None, loader: 
         local_gauges(local, stores),
         local_counters(local),
         listeners,
+        stores.quotas,
     )
     return Service(engine, batches)
 

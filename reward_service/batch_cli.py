@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
@@ -22,6 +22,12 @@ from reward_service.types import Profile
 app = typer.Typer(help="Durable batches on a service.", no_args_is_help=True)
 
 Url = Annotated[str, typer.Option(help="The service.", envvar="REWARD_SERVICE_URL")]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        help="If the service wants one; better in the environment.", envvar="REWARD_SERVICE_API_KEY"
+    ),
+]
 DEFAULT_URL = "http://127.0.0.1:8080"
 STOPPED, USAGE, SOME_ERRORS = 1, 2, 3
 PIECE = 1 << 18
@@ -41,32 +47,36 @@ def fail(message: str, code: int = USAGE) -> NoReturn:
     raise typer.Exit(code)
 
 
-def http(url: str) -> Any:
-    """A client for a service."""
-    import os
+class At(NamedTuple):
+    """A service, and the key for it."""
 
+    url: str
+    api_key: str | None
+
+
+def http(at: At) -> Any:
+    """A client for a service."""
     import httpx2
 
-    key = os.environ.get("REWARD_SERVICE_API_KEY")
-    headers = {"authorization": f"Bearer {key}"} if key else {}
+    headers = {"authorization": f"Bearer {at.api_key}"} if at.api_key else {}
     return httpx2.Client(
-        base_url=url.rstrip("/"), headers=headers, timeout=httpx2.Timeout(330.0, connect=10.0)
+        base_url=at.url.rstrip("/"), headers=headers, timeout=httpx2.Timeout(330.0, connect=10.0)
     )
 
 
-def asked(url: str, method: str, path: str, **more: Any) -> Any:
+def asked(at: At, method: str, path: str, **more: Any) -> Any:
     """The JSON of an answer; ends with what the service said otherwise."""
     import httpx2
 
     try:
-        with http(url) as client:
+        with http(at) as client:
             reply = client.request(method, path, **more)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        fail(f"{url}: {type(error).__name__}: {error}".rstrip(": "), STOPPED)
+        fail(f"{at.url}: {type(error).__name__}: {error}".rstrip(": "), STOPPED)
     try:
         body = reply.json()
     except ValueError:
-        fail(f"{url} answers {reply.status_code} without JSON; is it a reward service?", STOPPED)
+        fail(f"{at.url} answers {reply.status_code} without JSON; is it a reward service?", STOPPED)
     if reply.status_code >= 400:
         for finding in body.get("errors", [])[:10]:
             typer.echo(f"  line {finding.get('line', '?')}: {finding.get('message')}", err=True)
@@ -83,26 +93,28 @@ def submit(
         Path, typer.Argument(help="JSONL (plain, gzip, zstd) or Parquet.", exists=True, dir_okay=False)
     ],
     url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
     key: Annotated[str, typer.Option(help="Idempotency-Key.", show_default="the file's SHA-256")] = "",
     window: Annotated[str, typer.Option(help="Time until it expires: 90s, 30m, 24h, 7d.")] = "24h",
     watch_it: Annotated[bool, typer.Option("--watch", help="Show progress until it ends.")] = False,
 ) -> None:
     """Send a dump as a batch; prints its id. Repeating it is harmless: the same file is the same batch."""
+    at = At(url, api_key)
     kind = kind_of(dump)
     key = key or f"sha256-{digest_of(dump)}-{window}"
     if kind == "parquet":
         headers = {"content-type": "application/octet-stream"}
         file = asked(
-            url, "POST", "/v1/files", content=read(dump), headers=headers, params={"filename": dump.name}
+            at, "POST", "/v1/files", content=read(dump), headers=headers, params={"filename": dump.name}
         )
         body = {"input_file_id": file["id"], "completion_window": window}
-        batch = asked(url, "POST", "/v1/batches", json=body)
+        batch = asked(at, "POST", "/v1/batches", json=body)
     else:
         headers = {"content-type": "application/x-ndjson", "idempotency-key": key}
         if kind in ("gzip", "zstd"):
             headers["content-encoding"] = kind
         batch = asked(
-            url,
+            at,
             "POST",
             "/v1/batches",
             content=read(dump),
@@ -111,7 +123,7 @@ def submit(
         )
     typer.echo(batch["id"])
     if watch_it:
-        show_progress(url, batch["id"])
+        show_progress(at, batch["id"])
 
 
 def kind_of(dump: Path) -> str:
@@ -136,12 +148,12 @@ def read(dump: Path) -> Iterator[bytes]:
 
 
 @app.command()
-def watch(batch: str, url: Url = DEFAULT_URL) -> None:
+def watch(batch: str, url: Url = DEFAULT_URL, api_key: ApiKey = None) -> None:
     """Show a batch's progress until it ends."""
-    show_progress(url, batch)
+    show_progress(At(url, api_key), batch)
 
 
-def show_progress(url: str, batch: str) -> None:
+def show_progress(at: At, batch: str) -> None:
     """A live bar with counts, rate and ETA; ends with SOME_ERRORS if there are any, STOPPED if it did not complete."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -154,7 +166,7 @@ def show_progress(url: str, batch: str) -> None:
     with Progress(*columns) as bars:
         task = bars.add_task(batch, total=None, more="")
         while True:
-            state = asked(url, "GET", f"/v1/batches/{batch}", params={"wait": 0})
+            state = asked(at, "GET", f"/v1/batches/{batch}", params={"wait": 0})
             counts = state["request_counts"]
             eta = state["eta_seconds"]
             more = f"{state['rate']:,.0f} items/s" + (f", {eta:,.0f} s left" if eta else "")
@@ -181,6 +193,7 @@ def fetch(
     batch: str,
     out: Annotated[Path, typer.Option("--out", "-o", help="Results as JSONL, in the order of the items.")],
     url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
 ) -> None:
     """Fetch a batch's results while it runs; goes on behind what is in OUT already."""
     import httpx2
@@ -192,7 +205,7 @@ def fetch(
     count = errors = 0
     try:
         with (
-            http(url) as client,
+            http(At(url, api_key)) as client,
             client.stream("GET", f"/v1/batches/{batch}/results", params=params, timeout=None) as reply,
             out.open("r+b" if out.exists() else "wb") as file,
         ):
@@ -235,17 +248,21 @@ def last_cursor(out: Path) -> tuple[str, int]:
 
 
 @app.command()
-def cancel(batch: str, url: Url = DEFAULT_URL) -> None:
+def cancel(batch: str, url: Url = DEFAULT_URL, api_key: ApiKey = None) -> None:
     """Cancel a batch; what has been scored can be fetched."""
-    state = asked(url, "POST", f"/v1/batches/{batch}/cancel")
+    state = asked(At(url, api_key), "POST", f"/v1/batches/{batch}/cancel")
     counts = state["request_counts"]
     typer.echo(f"{batch} {state['status']}: {counts['completed']:,} of {counts['total']:,} items were judged")
 
 
 @app.command("list")
-def list_batches(url: Url = DEFAULT_URL, limit: Annotated[int, typer.Option(min=1, max=100)] = 20) -> None:
+def list_batches(
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
+) -> None:
     """The newest batches."""
-    for state in asked(url, "GET", "/v1/batches", params={"limit": limit})["data"]:
+    for state in asked(At(url, api_key), "GET", "/v1/batches", params={"limit": limit})["data"]:
         counts = state["request_counts"]
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(state["created_at"]))
         typer.echo(
@@ -264,6 +281,7 @@ def rescore(
     ] = "outcome",
     column: Annotated[str, typer.Option(help="Name of the column that is added.")] = "rescored",
     url: Annotated[str | None, typer.Option(help="Score on this service, not in this process.")] = None,
+    api_key: ApiKey = None,
     profile: Annotated[Profile | None, typer.Option(help="For every row.", show_default=False)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The comparison as JSON.")] = False,
@@ -275,7 +293,14 @@ def rescore(
 
     try:
         score_dump(
-            dump=dump, out=out, url=url, overwrite=overwrite, profile=profile, column=column, quiet=True
+            dump=dump,
+            out=out,
+            url=url,
+            api_key=api_key,
+            overwrite=overwrite,
+            profile=profile,
+            column=column,
+            quiet=True,
         )
         code = 0
     except typer.Exit as end:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from reward_service import batch_cli, sandbox_cli
+from reward_service import batch_cli, keys_cli, sandbox_cli
 from reward_service.batch_cli import Via
 from reward_service.types import Profile
 
@@ -40,6 +40,7 @@ STOPPED, USAGE, SOME_ERRORS, INTERRUPTED = 1, 2, 3, 130
 
 app.add_typer(batch_cli.app, name="batch")
 app.add_typer(sandbox_cli.app, name="sandbox")
+app.add_typer(keys_cli.app, name="keys")
 app.command()(batch_cli.rescore)
 
 
@@ -89,6 +90,8 @@ def serve(
         code = run(settings, typer.echo)
     except CannotListen as error:
         fail(str(error), STOPPED)
+    except ValueError as error:
+        fail(str(error))
     raise typer.Exit(code)
 
 
@@ -135,6 +138,7 @@ def score(
         typer.Option("--out", "-o", help="*.jsonl, *.jsonl.gz, *.jsonl.zst or *.parquet", show_default=False),
     ],
     url: Annotated[str | None, typer.Option(help="Score on this service, not in this process.")] = None,
+    api_key: batch_cli.ApiKey = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start again; else go on where it stopped.")
     ] = False,
@@ -194,7 +198,7 @@ def score(
                     if not quiet:
                         err.print(text, markup=False, soft_wrap=True)
 
-                asyncio.run(_score(run, url, via, patience, processes, say))
+                asyncio.run(_score(run, url, api_key, via, patience, processes, say))
     except Refused as error:
         fail(str(error))
     except KeyboardInterrupt:
@@ -220,6 +224,7 @@ def kept(run: Run | None) -> str:
 async def _score(
     run: Run,
     url: str | None,
+    api_key: str | None,
     via: Via,
     patience: float,
     processes: int | None,
@@ -229,7 +234,7 @@ async def _score(
         from reward_service.remote import Service
         from reward_service.remote_batch import score_via
 
-        async with Service(url, patience=patience, say=say) as service:
+        async with Service(url, api_key=api_key, patience=patience, say=say) as service:
             await score_via(service, run, via)
     else:
         from reward_service.local import local

@@ -4,6 +4,8 @@ ServiceError
 ├── BadRequest            the body can't be read: syntax, schema, encoding          400 / 409 / 415 / 422
 ├── TooLarge              more bytes, items or depth than a request may have         413
 ├── NotFound              no such thing                                              404
+├── Unauthenticated       no key, or none of ours                                    401
+├── Forbidden             the key may not do that; a page of another origin          403
 ├── Overloaded            no capacity now; `retry_after` says when                   429 / 503
 ├── PoolBroken            the process pool can't start children                      503
 ├── SandboxUnavailable    no sandbox could run a program; retried once by the engine 503
@@ -59,6 +61,18 @@ class NotFound(ServiceError):
     problem = "not-found"
 
 
+class Unauthenticated(ServiceError):
+    """No key, or one that is none of this service's."""
+
+    problem = "unauthenticated"
+
+
+class Forbidden(ServiceError):
+    """The caller is known, and may not do that."""
+
+    problem = "forbidden"
+
+
 class Overloaded(ServiceError):
     """No capacity now. Nothing was lost: the same request may be sent again."""
 
@@ -112,6 +126,13 @@ PROBLEMS: dict[str, Problem] = {
     "too-large": Problem(413, "The request is too large", "Split it, compress it, or stream NDJSON."),
     "not-found": Problem(404, "Not found", "See /docs for the routes."),
     "method-not-allowed": Problem(405, "Method not allowed", "See /docs for the routes."),
+    "unauthenticated": Problem(
+        401, "The request has no valid API key", "Send `Authorization: Bearer KEY` or `X-API-Key: KEY`."
+    ),
+    "forbidden": Problem(403, "The key may not do that", "Use a key with the scope that `detail` names."),
+    "over-quota": Problem(
+        429, "The key's quota is used up", "Wait for Retry-After seconds, then send it again."
+    ),
     "overloaded": Problem(
         429, "The service is at capacity", "Wait for Retry-After seconds, then send it again."
     ),

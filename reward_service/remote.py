@@ -87,6 +87,7 @@ class Service:
         self,
         url: str,
         *,
+        api_key: str | None = None,
         patience: float = 300.0,
         say: Callable[[str], object] = lambda _: None,
         transport: httpx2.AsyncBaseTransport | None = None,
@@ -101,7 +102,8 @@ class Service:
         self.client = httpx2.AsyncClient(
             timeout=httpx2.Timeout(DEADLINE_SECONDS + 60.0, connect=10.0),
             limits=httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
-            headers={"user-agent": f"reward-service/{__version__}"},
+            headers={"user-agent": f"reward-service/{__version__}"}
+            | ({"authorization": f"Bearer {api_key}"} if api_key else {}),
             transport=transport,
         )
 

@@ -7,7 +7,6 @@ the address is printed once requests are answered, and not before.
 from __future__ import annotations
 
 import errno
-import ipaddress
 import logging
 import socket
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from collections.abc import Callable
 import uvicorn
 
 from reward_service.assemble import build_app
+from reward_service.gateway.access import is_loopback
 from reward_service.settings import Settings
 
 KEEP_ALIVE_SECONDS = 75
@@ -56,18 +56,22 @@ def listen(host: str, port: int, advice: str = "--port 0 takes a free one") -> s
 
 
 def serve(settings: Settings, say: Callable[[str], object]) -> int:
-    """Run the service until it is told to stop; the exit code. CannotListen if the address can't be had."""
+    """Run the service until it is told to stop; the exit code. CannotListen if the address can't be had; ValueError for
+    settings that can't be served: half a judge, an open address without keys.
+    """
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     with listen(settings.host, settings.port) as listener:
         host, port = listener.getsockname()[:2]
-        open_to_all = not ipaddress.ip_address(host).is_loopback
+        open_to_all = settings.auth == "off" and not is_loopback(host)
         if host in ("0.0.0.0", "::"):  # noqa: S104 - for the text only
             host = "127.0.0.1"
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        app = build_app(settings)
+        keys = app.state.gateway.access.keys is not None
         config = uvicorn.Config(
-            build_app(settings),
+            app,
             loop="uvloop",
             http="httptools",
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
@@ -78,7 +82,7 @@ def serve(settings: Settings, say: Callable[[str], object]) -> int:
             log_level="warning",
             server_header=False,
         )
-        server = Server(config, lambda: say(greeting(url, open_to_all=open_to_all)))
+        server = Server(config, lambda: say(greeting(url, open_to_all=open_to_all, keys=keys)))
         try:
             server.run(sockets=[listener])
         except KeyboardInterrupt:
@@ -86,15 +90,16 @@ def serve(settings: Settings, say: Callable[[str], object]) -> int:
         return 0 if server.started else 1
 
 
-def greeting(url: str, *, open_to_all: bool = False) -> str:
-    """Where it is, and one call to try. open_to_all: it listens beyond loopback."""
+def greeting(url: str, *, open_to_all: bool = False, keys: bool = False) -> str:
+    """Where it is, and one call to try. open_to_all: others reach it and there are no keys; keys: it wants one."""
+    header = ' -H "X-API-Key: $REWARD_SERVICE_API_KEY"' if keys else ""
     warning = (
-        "\nIt has no keys: whoever reaches this address can use it. Put it behind something that authenticates.\n"
+        "\nKeys are off (REWARD_SERVICE_AUTH=off): whoever reaches this address can use it.\n"
         if open_to_all
         else ""
     )
     return f"""\
 The reward service answers at {url} (API: {url}/docs). Ctrl-C stops it. Try:
 
-  curl -s {url}/v1/score -d '{{"data_source": "logic__graph", "response": "<answer>owl</answer>", "ground_truth": "owl"}}'
+  curl -s {url}/v1/score{header} -d '{{"data_source": "logic__graph", "response": "<answer>owl</answer>", "ground_truth": "owl"}}'
 {warning}"""

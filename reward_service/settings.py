@@ -18,6 +18,15 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on. Loopback unless you say otherwise.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    auth: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="API keys: `auto` wants them wherever others than this machine can connect; `on` always; `off` if "
+        "something in front of the service authenticates.",
+    )
+    keys_file: str = Field(
+        "",
+        description="File of API keys, made by `reward-service keys`; read again when it changes. Turns keys on.",
+    )
     processes: int = Field(0, ge=0, description="Checking processes; 0 is one per core.")
     spare_processes: int = Field(1, ge=0, description="Warm processes kept ready to replace one that died.")
     recycle_items: int = Field(50_000, ge=1, description="Items after which a checking process is replaced.")

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from reward_service.engine.batches import Batch, Spec
+from reward_service.engine.quotas import Quota
 from reward_service.runs import Program, Run, RunResult
 from reward_service.types import Outcome
 
@@ -43,6 +44,17 @@ class GroundTruths(Protocol):
 
     async def get(self, digest: str) -> object | None:
         """The decoded ground truth, or None."""
+        ...
+
+
+class Quotas(Protocol):
+    """What each tenant has used of its quotas."""
+
+    async def take(self, tenant: str, items: int, quotas: Sequence[Quota]) -> float:
+        """Use up `items` of all the quotas and return 0; or of none, and return the seconds until there is room.
+
+        No quota may be smaller than `items`.
+        """
         ...
 
 

@@ -23,7 +23,17 @@ from reward_service import __version__
 from reward_service.engine.desk import Batches
 from reward_service.engine.scorer import Scored
 from reward_service.errors import BadRequest, ServiceError
-from reward_service.gateway import batches, dialects, files, pages, problems, programs, stream, telemetry
+from reward_service.gateway import (
+    access,
+    batches,
+    dialects,
+    files,
+    pages,
+    problems,
+    programs,
+    stream,
+    telemetry,
+)
 from reward_service.gateway.core import JSON, Engine, Gateway, asked_deadline
 from reward_service.gateway.middleware import RequestIds, pieces, whole_body
 from reward_service.gateway.runs import RunIds
@@ -120,6 +130,7 @@ def create_app(engine: Engine, settings: Settings, jobs: Batches | None = None) 
     dialects.mount(app, gateway)
     if settings.dashboard:
         pages.add_routes(app)
+    access.guard(app, gateway.access, settings.dialect_prefix)
     _document(app)
     return app
 

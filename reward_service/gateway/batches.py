@@ -25,7 +25,8 @@ from starlette.responses import Response
 from reward_service.engine.batches import Batch, BatchStatus, Cursor, Order, parse_cursor, progress
 from reward_service.engine.desk import Batches, Submitted
 from reward_service.engine.records import Entry
-from reward_service.errors import BadRequest, TooLarge
+from reward_service.errors import BadRequest, NotFound, TooLarge
+from reward_service.gateway.access import CALLER, owns
 from reward_service.gateway.core import JSON, Gateway, row_of
 from reward_service.gateway.files import Files
 from reward_service.gateway.middleware import pieces, whole_body
@@ -247,11 +248,12 @@ class Desk:
     async def _from_file(
         self, file: BinaryIO, key: str, digest: str, options: Mapping[str, Any]
     ) -> Submitted:
-        replayed = await self._batches.replay("", key, digest)
+        tenant = CALLER.get().name
+        replayed = await self._batches.replay(tenant, key, digest)
         if replayed is not None:
             return Submitted(replayed, True)
         findings = Findings()
-        upload = await self._batches.begin(key=key, digest=digest, **options)
+        upload = await self._batches.begin(tenant=tenant, key=key, digest=digest, **options)
         reader = entries_in(file, findings, self._longest)
         while part := await asyncio.to_thread(take, reader, ADD_ITEMS):
             if not findings.count:
@@ -259,6 +261,7 @@ class Desk:
         findings.refuse()
         if not upload.items:
             raise BadRequest("a batch has at least one item")
+        await self._gateway.access.charge(upload.items)
         return await upload.seal()
 
     async def _submit(
@@ -268,7 +271,12 @@ class Desk:
             raise BadRequest(
                 "a batch has at least one item", errors=[{"pointer": "/items", "message": "empty"}]
             )
-        return await self._batches.submit(entries, key=key, digest=digest, **options)
+        tenant = CALLER.get().name
+        replayed = await self._batches.replay(tenant, key, digest)
+        if replayed is not None:
+            return Submitted(replayed, True)
+        await self._gateway.access.charge(len(entries))
+        return await self._batches.submit(entries, tenant=tenant, key=key, digest=digest, **options)
 
 
 def take(reader: Iterator[Entry], count: int) -> list[Entry]:
@@ -348,7 +356,7 @@ def add_routes(
     )
     async def list_batches(request: Request) -> Response:
         limit = whole_number(request, "limit", 20, 1, 100)
-        found = await batches.of_tenant("", request.query_params.get("after", ""), limit + 1)
+        found = await batches.of_tenant(CALLER.get().name, request.query_params.get("after", ""), limit + 1)
         data = [shown(batch) for batch in found[:limit]]
         return Response(
             encode({"object": "list", "data": data, "has_more": len(found) > limit}), media_type=JSON
@@ -363,7 +371,9 @@ def add_routes(
     )
     async def get_batch(batch_id: str, request: Request) -> Response:
         seconds = whole_number(request, "wait", 0, 0, int(MAX_WAIT_SECONDS))
-        found = await (batches.wait(batch_id, seconds) if seconds else batches.get(batch_id))
+        found = await owned(batches, batch_id)
+        if seconds:
+            found = await batches.wait(batch_id, seconds)
         return Response(encode(shown(found)), media_type=JSON)
 
     @app.get(
@@ -387,7 +397,7 @@ def add_routes(
             cursor = parse_cursor(query["cursor"]) if "cursor" in query else Cursor(order)
         except ValueError:
             raise BadRequest("order is input or completion; cursor is one from a result line") from None
-        await batches.get(batch_id)
+        await owned(batches, batch_id)
         follow = query.get("follow", "true").lower() not in ("false", "0", "no")
         return StreamedReply(request, result_lines(batches, batch_id, cursor, follow), NDJSON)
 
@@ -399,7 +409,16 @@ def add_routes(
         tags=["batches"],
     )
     async def cancel_batch(batch_id: str) -> Response:
+        await owned(batches, batch_id)
         return Response(encode(shown(await batches.cancel(batch_id))), media_type=JSON)
+
+
+async def owned(batches: Batches, batch: str) -> Batch:
+    """The batch, if it is the caller's. NotFound otherwise, as if there were none."""
+    found = await batches.get(batch)
+    if not owns(found.spec.tenant):
+        raise NotFound(f"there is no batch {batch[:100]!r} (any more)")
+    return found
 
 
 def whole_number(request: Request, name: str, default: int, least: int, most: int) -> int:

@@ -11,9 +11,11 @@ from typing import Any
 from starlette.requests import Request
 
 from reward_service import __version__
-from reward_service.engine.ports import GroundTruths, Sandbox
+from reward_service.engine.ports import GroundTruths, Quotas, Sandbox
+from reward_service.engine.quotas import MemoryQuotas
 from reward_service.engine.scorer import Row, Scored, Scorer
 from reward_service.errors import BadRequest, ServiceError
+from reward_service.gateway.access import Access, keys_by
 from reward_service.gateway.admission import Admission
 from reward_service.gateway.middleware import whole_body
 from reward_service.gateway.runs import RUN
@@ -40,6 +42,7 @@ class Engine:
     counters: Mapping[str, tuple[str, str, Any]]
     listeners: list[Recorder] = field(default_factory=list)
     """Who hears of results that reach no route: those of batches that this process works on."""
+    quotas: Quotas = field(default_factory=MemoryQuotas)
 
     def ready(self) -> bool:
         """Can an item be judged now?"""
@@ -54,6 +57,7 @@ class Gateway:
         self.settings = settings
         self.metrics = Metrics(__version__)
         self.admission = Admission(settings.max_in_flight)
+        self.access = Access(keys_by(settings), engine.quotas)
         self.draining = False
         self.metrics.in_flight.set_function(lambda: self.admission.under_way)
         self.metrics.watch(engine.gauges, engine.counters)
@@ -68,6 +72,7 @@ class Gateway:
     async def score_rows(self, rows: Sequence[Row], seconds: float, *, wait: bool = False) -> list[Scored]:
         """Admit, score and count rows. Overloaded if there is no room and the caller can't `wait`."""
         try:
+            await self.access.charge(len(rows))
             async with self.admission.admit(len(rows), wait=wait):
                 results = await self.engine.scorer.score_many(rows, seconds=seconds)
         except ServiceError:

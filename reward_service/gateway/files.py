@@ -28,6 +28,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from reward_service.errors import BadRequest, NotFound, Overloaded
+from reward_service.gateway.access import CALLER, owns
 from reward_service.gateway.core import JSON, Gateway
 from reward_service.gateway.middleware import pieces
 from reward_service.gateway.stream import StreamedReply
@@ -65,8 +66,8 @@ class Files:
         self._folder = Path(folder or (self._own.name if self._own else ""))
         self._max_total = max_total
 
-    async def put(self, body: AsyncIterator[bytes], filename: str) -> dict[str, Any]:
-        """Store a body. TooLarge, BadRequest (no lines, broken Parquet), Overloaded (no room)."""
+    async def put(self, body: AsyncIterator[bytes], filename: str, tenant: str = "") -> dict[str, Any]:
+        """Store a body, as the tenant's. TooLarge, BadRequest (no lines, broken Parquet), Overloaded (no room)."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if sum(entry["bytes"] for entry in self.all()) >= self._max_total:
             raise Overloaded("the store of files is full: delete some", problem="no-room", retry_after=60.0)
@@ -77,7 +78,7 @@ class Files:
             size, digest = await asyncio.to_thread(as_lines, partial)
             about = {
                 "id": name, "object": "file", "bytes": size, "created_at": round(time.time(), 3), "filename": filename[:200],
-                "purpose": "batch", "sha256": digest,
+                "purpose": "batch", "sha256": digest, "tenant": tenant,
             }  # fmt: skip
             (self._folder / f"{name}.json").write_text(json.dumps(about))
             partial.rename(self._folder / name)
@@ -112,11 +113,12 @@ class Files:
         return sorted(found, key=lambda about: -about["created_at"])
 
     def about(self, name: str) -> dict[str, Any]:
-        """A file's description. NotFound if there is none."""
+        """A file's description. NotFound if there is none, or none of the caller's."""
         try:
             if _ID.fullmatch(name) and (self._folder / name).exists():
                 about: dict[str, Any] = json.loads((self._folder / f"{name}.json").read_text())
-                return about
+                if owns(about.get("tenant", "")):
+                    return about
         except (OSError, ValueError):
             pass
         raise NotFound(f"there is no file {name[:60]!r} (any more)")
@@ -134,6 +136,11 @@ class Files:
             raise NotFound(f"there is no file {name[:60]!r}")
         for path in (self._folder / f"{name}.json", self._folder / name):
             path.unlink(missing_ok=True)
+
+
+def shown(about: dict[str, Any]) -> dict[str, Any]:
+    """A file's description as its owner sees it: the fields of `FileObject`."""
+    return {name: value for name, value in about.items() if name != "tenant"}
 
 
 def as_lines(path: Path) -> tuple[int, str]:
@@ -199,12 +206,15 @@ def add_routes(
         if request.headers.get("content-type", "").startswith("multipart/"):
             raise BadRequest("send the file as the body, not as a form", problem="unsupported-media-type")
         limit = gateway.settings.max_file_bytes
-        about = await files.put(pieces(request, limit, limit), request.query_params.get("filename", ""))
-        return Response(encode(about), 201, media_type=JSON)
+        about = await files.put(
+            pieces(request, limit, limit), request.query_params.get("filename", ""), CALLER.get().name
+        )
+        return Response(encode(shown(about)), 201, media_type=JSON)
 
     @app.get("/v1/files", summary="Files, newest first", response_model=FileList, tags=["batches"])
     async def list_files() -> Response:
-        return Response(encode({"object": "list", "data": files.all()}), media_type=JSON)
+        own = [shown(about) for about in files.all() if about.get("tenant", "") == CALLER.get().name]
+        return Response(encode({"object": "list", "data": own}), media_type=JSON)
 
     @app.get(
         "/v1/files/{file_id}",
@@ -214,7 +224,7 @@ def add_routes(
         tags=["batches"],
     )
     async def about_file(file_id: str) -> Response:
-        return Response(encode(files.about(file_id)), media_type=JSON)
+        return Response(encode(shown(files.about(file_id))), media_type=JSON)
 
     @app.get(
         "/v1/files/{file_id}/content",

@@ -41,6 +41,8 @@ def problem_response(
         "errors": errors or [],
     }
     headers = {} if retry_after is None else {"Retry-After": str(max(1, math.ceil(retry_after)))}
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="reward-service", Basic realm="reward-service"'
     return Response(encode(body), problem.status, headers, MEDIA_TYPE)
 
 

@@ -107,6 +107,7 @@ async def run_program(
     known = sandbox.languages()
     if known and program.language not in known:
         raise SandboxUnavailable(f"the sandbox can't run {program.language}; it has {', '.join(known)}")
+    await gateway.access.charge(1)
     async with gateway.admission.admit(1, wait=True):
         try:
             async with asyncio.timeout(seconds):

@@ -254,11 +254,12 @@ def test_serve_says_where_it_is_and_when_it_can_not(url: str) -> None:
     assert call("serve", "--port", 70_000).returncode == 2
 
 
-def test_beyond_loopback_it_says_that_it_has_no_keys() -> None:
+def test_where_others_can_connect_it_says_that_keys_are_off() -> None:
     from reward_service.server import greeting
 
-    assert "authenticates" in greeting("http://x", open_to_all=True)
-    assert "authenticates" not in greeting("http://x")
+    assert "Keys are off" in greeting("http://x", open_to_all=True)
+    assert "Keys are off" not in greeting("http://x")
+    assert "X-API-Key" in greeting("http://x", keys=True)
 
 
 def test_the_example_of_serve_works_when_pasted(url: str) -> None:

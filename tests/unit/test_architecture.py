@@ -95,9 +95,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "adapters": CORE | {"registry", "engine"},
     "wire": {"types", "errors"},
     "settings": {"types"},
+    "keys": set(),
     "health": CORE | {"engine"},
     "telemetry": CORE | {"engine", "health"},
-    "gateway": CORE | {"registry", "engine", "wire", "settings", "telemetry", "health"},
+    "gateway": CORE | {"registry", "engine", "wire", "settings", "telemetry", "health", "keys"},
     "client": {"types", "wire"},
     "assemble": CORE | {"registry", "engine", "adapters", "gateway", "wire", "settings", "telemetry"},
 }

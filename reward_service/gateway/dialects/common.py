@@ -228,7 +228,16 @@ def response_in(transcript: str, prompt: Any) -> str:
 
 
 async def patiently(gateway: Gateway, rows: Sequence[Row], seconds: float) -> list[Scored]:
-    """Score rows within `seconds`; what failed for a passing reason is tried again until they are over."""
+    """Score rows within `seconds`; what failed for a passing reason is tried again until they are over.
+
+    Overloaded if they are more than the caller's quota has left.
+    """
+    await gateway.access.charge(len(rows))
+    return await uncharged(gateway, rows, seconds)
+
+
+async def uncharged(gateway: Gateway, rows: Sequence[Row], seconds: float) -> list[Scored]:
+    """The same for rows that have been counted against the quota already."""
     with gateway.timed("dialect"):
         return await _patiently(gateway, rows, seconds)
 

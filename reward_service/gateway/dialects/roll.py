@@ -29,9 +29,9 @@ from reward_service.gateway.dialects.common import (
     asked_by,
     json_object,
     number,
-    patiently,
     reply,
     row_from,
+    uncharged,
 )
 
 CLIENT_SECONDS = 305.0
@@ -66,7 +66,8 @@ def router(gateway: Gateway) -> APIRouter:
         limit = body.get("timeout")
         if isinstance(limit, int | float) and not isinstance(limit, bool) and limit > 0:
             seconds = min(seconds, float(limit))
-        task = asyncio.create_task(patiently(gateway, [row], seconds))
+        await gateway.access.charge(1)
+        task = asyncio.create_task(uncharged(gateway, [row], seconds))
         identity = secrets.token_hex(16)
         pending[identity] = Pending(time.time(), asked, task)
         return reply({"errcode": 0, "message": "ok", "reward_request_id": identity})
