@@ -53,7 +53,9 @@ class Watched:
         self.said: list[str] = []
         self.page.on("console", lambda message: self._hear(message.type, message.text))
         self.page.on("pageerror", lambda error: self.said.append(f"exception: {error}"))
-        self.page.on("dialog", lambda dialog: (self.said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        self.page.on(
+            "dialog", lambda dialog: (self.said.append(f"dialog: {dialog.message}"), dialog.dismiss())
+        )
 
     def _hear(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):
@@ -75,7 +77,13 @@ class Watched:
 @contextmanager
 def watched(browser: Browser, base: str, **options: Any) -> Iterator[Watched]:
     """A page in a context of its own, in which nothing may have been complained about at the end."""
-    options = {"viewport": DESKTOP, "reduced_motion": "reduce", "timezone_id": "UTC", "locale": "en-GB", **options}
+    options = {
+        "viewport": DESKTOP,
+        "reduced_motion": "reduce",
+        "timezone_id": "UTC",
+        "locale": "en-GB",
+        **options,
+    }
     context = browser.new_context(**options)
     try:
         found = Watched(context, base)

@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from tests.gateway.browser import browser as browser
 from tests.load.measure import service
 
 

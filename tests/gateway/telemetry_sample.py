@@ -12,8 +12,34 @@ NAMES = (
     "codegen__primeintellect", "logic__zebra_puzzle_dataset", "table__hitab", "simulation__codeio", "logic__graph_logical_dataset",
     "table__multihier", "simulation__arcagi1", "logic__ordering_puzzle_dataset",
 )  # fmt: skip
-HANDLERS = ("math", "math", "code", "science", "code", "zebra", "table", "json_output", "graph", "table", "grid", "ordering")
-DOMAINS = ("math", "math", "code", "science", "code", "logic", "table", "simulation", "logic", "table", "simulation", "logic")
+HANDLERS = (
+    "math",
+    "math",
+    "code",
+    "science",
+    "code",
+    "zebra",
+    "table",
+    "json_output",
+    "graph",
+    "table",
+    "grid",
+    "ordering",
+)
+DOMAINS = (
+    "math",
+    "math",
+    "code",
+    "science",
+    "code",
+    "logic",
+    "table",
+    "simulation",
+    "logic",
+    "table",
+    "simulation",
+    "logic",
+)
 
 
 def telemetry(
@@ -22,15 +48,18 @@ def telemetry(
 ) -> dict[str, Any]:  # fmt: skip
     """An answer of `GET /v1/telemetry`."""
     random = Random(seed)
+    trick, down = steps * 5 // 9, steps * 13 // 18
     starts = [now // step * step - step * (steps - 1 - place) for place in range(steps)]
     wave = [1 + 0.35 * math.sin(place / 9) + random.uniform(-0.1, 0.1) for place in range(steps)]
     items = [int(900 * value) for value in wave]
     cached = [int(count * (0.15 + 0.1 * random.random())) for count in items]
-    errors = [int(count * (0.3 if alerts and 130 <= place else 0.001)) for place, count in enumerate(items)]
+    errors = [int(count * (0.3 if alerts and place >= down else 0.001)) for place, count in enumerate(items)]
     scored = [count - bad for count, bad in zip(items, errors, strict=True)]
     score = [count * min(1.0, 0.35 + place / steps * 0.3) for place, count in enumerate(scored)]
     none = [int(count * (0.08 - 0.04 * place / steps)) for place, count in enumerate(scored)]
-    flagged = [int(count * (0.06 if alerts and place > 100 else 0.004)) for place, count in enumerate(scored)]
+    flagged = [
+        int(count * (0.06 if alerts and place > trick else 0.004)) for place, count in enumerate(scored)
+    ]
     equal = [int(value) for value in score]
     fresh = [count - hit for count, hit in zip(items, cached, strict=True)]
 
@@ -38,9 +67,24 @@ def telemetry(
         name = NAMES[place] if place < len(NAMES) else f"custom__data_source_{place:03d}"
         base = random.uniform(0.15, 0.8)
         hacked = alerts and place == 2
-        mean = [min(1.0, max(0.0, base + 0.1 * at / steps + random.uniform(-0.04, 0.04) + (0.35 if hacked and at > 100 else 0))) for at in range(steps)]
+        mean = [
+            min(
+                1.0,
+                max(
+                    0.0,
+                    base
+                    + 0.1 * at / steps
+                    + random.uniform(-0.04, 0.04)
+                    + (0.35 if hacked and at > trick else 0),
+                ),
+            )
+            for at in range(steps)
+        ]
         missing = [max(0.0, 0.08 + random.uniform(-0.02, 0.02)) for _ in range(steps)]
-        flags = [max(0.0, (0.3 if hacked and at > 100 else 0.004) + random.uniform(-0.003, 0.003)) for at in range(steps)]
+        flags = [
+            max(0.0, (0.3 if hacked and at > trick else 0.004) + random.uniform(-0.003, 0.003))
+            for at in range(steps)
+        ]
         return {
             "data_source": name, "domain": DOMAINS[place % 12], "handler": HANDLERS[place % 12], "version": "3",
             "items": int(random.uniform(500, 40_000)), "scored": 480, "mean": sum(mean) / steps, "variance": 0.21,
@@ -59,7 +103,7 @@ def telemetry(
             "items": items, "scored": scored, "errors": errors, "cached": cached, "flagged": flagged, "score_sum": score,
             "no_answer": none, "time_limit": [int(count * 0.01) for count in scored], "rejected": [0] * steps,
             "queue_ms": [count * random.uniform(1, 4) for count in fresh], "verify_ms": [count * random.uniform(3, 4) for count in fresh],
-            "sandbox_ms": [count * random.uniform(5, 7) for count in fresh], "judge_ms": [count * (8 if place < 130 else 0) for place, count in enumerate(fresh)],
+            "sandbox_ms": [count * random.uniform(5, 7) for count in fresh], "judge_ms": [count * (8 if place < down else 0) for place, count in enumerate(fresh)],
             "fresh": fresh, "requests": [int(count / 128) for count in items],
             "request_p50_ms": [random.uniform(180, 240) for _ in items], "request_p95_ms": [random.uniform(700, 900) for _ in items],
             "reasons": {
@@ -73,19 +117,19 @@ def telemetry(
             "reward_service_pool_queued_items": [int(90 * value) for value in wave],
             "reward_service_sandbox_places": [8] * steps, "reward_service_sandbox_busy": [min(8, int(4 * value)) for value in wave],
             "reward_service_sandbox_waiting": [int(12 * value) for value in wave], "reward_service_cache_entries": [100_000] * steps,
-            "reward_service_judge_in_service": [1 if place < 130 or not alerts else 0 for place in range(steps)],
+            "reward_service_judge_in_service": [1 if place < down or not alerts else 0 for place in range(steps)],
             "reward_service_judge_canary_accepted": [0.0] * steps,
         },
         "sources": [one(place) for place in range(sources)],
         "alerts": [], "recent_errors": [], "shadow": [],
     }  # fmt: skip
     if alerts:
-        at = starts[100]
+        at = starts[trick]
         answer["alerts"] = [
-            {"kind": "judge_down", "data_source": "", "run": "", "since": starts[130], "value": 0, "baseline": 1, "text": "The judge model has not answered since 13:35: 8,214 items got no score. Look at its endpoint."},
+            {"kind": "judge_down", "data_source": "", "run": "", "since": starts[down], "value": 0, "baseline": 1, "text": "The judge model has not answered since 13:35: 8,214 items got no score. Look at its endpoint."},
             {"kind": "score_jump", "data_source": NAMES[2], "run": "grpo-qwen3-8b-7", "since": at, "value": 0.81, "baseline": 0.44, "text": "The mean score rose from 0.44 to 0.81 within 4 minutes. Read a few rewarded responses."},
-            {"kind": "flag_jump", "data_source": NAMES[2], "run": "grpo-qwen3-8b-7", "since": at + 10, "value": 0.3, "baseline": 0.004, "text": "30 % of responses are flagged (exit_before_tests), 0.4 % before."},
-            {"kind": "rejects_right_answers", "data_source": NAMES[6], "run": "", "since": starts[20], "value": 0.4, "baseline": 0, "text": "40 % of the rejected answers are equal to the ground truth but for their dress, such as “1,204” for “1204”."},
+            {"kind": "flag_jump", "data_source": NAMES[2], "run": "grpo-qwen3-8b-7", "since": at + step, "value": 0.3, "baseline": 0.004, "text": "30 % of responses are flagged (exit_before_tests), 0.4 % before."},
+            {"kind": "rejects_right_answers", "data_source": NAMES[6], "run": "", "since": starts[steps // 9], "value": 0.4, "baseline": 0, "text": "40 % of the rejected answers are equal to the ground truth but for their dress, such as “1,204” for “1204”."},
         ]  # fmt: skip
         answer["recent_errors"] = [
             {"at": now - 4, "data_source": "stem__web", "reason": "judge_unavailable", "message": "no judge model answered: connection refused", "count": 8214},

@@ -1,7 +1,7 @@
 // The dashboard: asks for the telemetry once a step, and hands it to the parts that show it. What is decided here:
 // nothing is asked for while the page is hidden or paused, and what can't be had is said, with the time since when.
 
-import { foreign, h, keyed, setAttribute, setText } from "./dom.js";
+import { foreign, h, keyed, setAttribute, setHidden, setText } from "./dom.js";
 import { Alerts } from "./dashboard/alerts.js";
 import { setSparkline, sparkline } from "./dashboard/chart.js";
 import { Charts, gauges, OF_ONE, OVERVIEW, reasons, tiles } from "./dashboard/charts.js";
@@ -65,7 +65,7 @@ function schedule() {
 function complain(error) {
   const text = error.name === "AbortError" ? `no answer within ${PATIENCE} s` : error.message;
   setText(at("trouble"), `No news from the service since ${clockSeconds(failing)}: ${text}. What stands below is older. It is asked again.`);
-  at("trouble").hidden = false;
+  setHidden(at("trouble"), false);
 }
 
 // The telemetry without the step that still runs.
@@ -83,7 +83,7 @@ function show(raw, asked) {
   const data = whole(raw);
   shown = data;
   const one = asked.source !== null;
-  at("trouble").hidden = true;
+  setHidden(at("trouble"), true);
   setText(at("fresh"), `Updated ${clockSeconds(data.now)}`);
   showRuns(data, asked);
   showWindows(data, asked);
@@ -169,13 +169,13 @@ function showErrors(data) {
       setText(node.lastChild, count(one.count));
     },
   );
-  at("no-errors").hidden = errors.length > 0;
-  at("errors").closest(".scroll").hidden = errors.length === 0;
+  setHidden(at("no-errors"), errors.length > 0);
+  setHidden(at("errors").closest(".scroll"), errors.length === 0);
 }
 
 function showShadow(data) {
   const rows = data.shadow ?? [];
-  at("shadow").hidden = rows.length === 0;
+  setHidden(at("shadow"), rows.length === 0);
   keyed(
     at("shadow-rows"),
     rows,
@@ -191,9 +191,9 @@ function showShadow(data) {
 function route() {
   view = read();
   const one = view.source !== null;
-  at("all").hidden = one;
-  at("one").hidden = !one;
-  at("crumb").hidden = !one;
+  setHidden(at("all"), one);
+  setHidden(at("one"), !one);
+  setHidden(at("crumb"), !one);
   at("crumb").firstElementChild.setAttribute("href", hash({ ...view, source: null }));
   if (one) setTitle(at("title"), view.source);
   else {

@@ -21,6 +21,10 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+export function setHidden(node, hidden) {
+  if (node.hidden !== hidden) node.hidden = hidden;
+}
+
 // null removes the attribute.
 export function setAttribute(node, name, value) {
   if (value === null) {

@@ -1,7 +1,7 @@
 // Is something wrong, where, since when: the first thing on the page. Alerts of one data source stand together,
 // because one cause (a policy that found a hole) raises several.
 
-import { foreign, h, keyed, setAttribute, setText } from "../dom.js";
+import { foreign, h, keyed, setAttribute, setHidden, setText } from "../dom.js";
 import { ago, count, moment, words } from "../format.js";
 import { sum } from "./series.js";
 import { linkTo } from "./state.js";
@@ -66,8 +66,8 @@ export class Alerts {
     setText(this.note, items === 0 ? "" : `${count(items)} items in this window, ${errors === 0 ? "none" : count(errors)} of them not judged.`);
     const shown = this.all ? groups : groups.slice(0, SHOWN);
     keyed(this.list, shown, (group) => group.source, (group) => this.make(group), (node, group) => this.fill(node, group, data, view));
-    this.list.hidden = groups.length === 0;
-    this.more.hidden = groups.length <= SHOWN;
+    setHidden(this.list, groups.length === 0);
+    setHidden(this.more, groups.length <= SHOWN);
     setText(this.more, this.all ? "Show fewer" : `Show all ${groups.length}`);
     setAttribute(this.more, "aria-expanded", String(this.all));
   }

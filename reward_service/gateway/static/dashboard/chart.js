@@ -2,7 +2,7 @@
 // What is decided here: a chart that can't be seen isn't drawn, and uPlot is only built again when the set of
 // series has changed. Colours come from CSS variables, because a canvas knows no style sheet.
 
-import { h, keyed, setAttribute, setText } from "../dom.js";
+import { h, keyed, setAttribute, setHidden, setText } from "../dom.js";
 import { clock, clockSeconds } from "../format.js";
 import { last } from "./series.js";
 
@@ -60,8 +60,8 @@ export class Chart {
     this.state = state;
     this.cursor = null;
     const some = state.series.some((one) => one.values.some((value) => value !== null));
-    this.empty.hidden = some;
-    this.canvas.hidden = !some;
+    setHidden(this.empty, some);
+    setHidden(this.canvas, !some);
     this.fillLegend();
     setAttribute(this.canvas, "aria-label", this.sentence());
     if (this.visible) this.draw();

@@ -1,6 +1,6 @@
 // One data source: what it is, its numbers, score against response length, and verdicts to read.
 
-import { foreign, h, keyed, setAttribute, setText } from "../dom.js";
+import { foreign, h, keyed, setAttribute, setHidden, setText } from "../dom.js";
 import { clockSeconds, count, fine, moment, NOTHING, percent, score, signed } from "../format.js";
 
 const KINDS = {
@@ -73,7 +73,7 @@ export class Source {
     const all = this.data.verdicts ?? [];
     const shown = all.filter(KINDS[this.kind.value]);
     keyed(this.verdicts, shown, (one) => one.verdict, (one) => this.makeVerdict(one), () => {});
-    this.none.hidden = shown.length > 0;
+    setHidden(this.none, shown.length > 0);
     setText(this.none, all.length ? "No kept verdict is of this kind." : "No verdict is kept. They are samples: the next ones appear here.");
   }
 

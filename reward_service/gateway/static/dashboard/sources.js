@@ -1,7 +1,7 @@
 // The table of data sources: sorted, filtered, a page at a time. What is decided here: only the rows of the page
 // that is shown exist, and a poll keeps order and page, so that no row jumps away under a reader's hand.
 
-import { foreign, h, keyed, setAttribute, setText } from "../dom.js";
+import { foreign, h, keyed, setAttribute, setHidden, setText } from "../dom.js";
 import { count, percent, score, signed } from "../format.js";
 import { setSparkline, sparkline } from "./chart.js";
 import { bin, smoothed } from "./series.js";
@@ -108,7 +108,7 @@ export class Sources {
     keyed(this.body, shown, (one) => one.data_source, (one) => this.make(one), (node, one) => this.fill(node, one));
     const all = this.sources.length;
     setText(this.found, rows.length === 0 ? (all ? "No data source matches." : "No data source yet.") : pages === 1 ? `${rows.length} of ${all}` : `${start + 1}–${start + shown.length} of ${rows.length}${rows.length === all ? "" : `, ${all} in all`}`);
-    this.pager.hidden = pages === 1;
+    setHidden(this.pager, pages === 1);
     this.back.disabled = this.page === 0;
     this.next.disabled = this.page === pages - 1;
   }
