@@ -91,7 +91,8 @@ def test_our_scripts_never_make_html_from_text() -> None:
     )
     for path in STATIC.rglob("*.js"):
         if "vendor" not in path.parts:
-            assert not forbidden.search(path.read_text()), path.name
+            text = path.read_text().replace('"http://www.w3.org/2000/svg"', "")  # a name, not an address
+            assert not forbidden.search(text), path.name
 
 
 def test_what_is_vendored_is_what_the_list_says() -> None:
