@@ -7,7 +7,6 @@ the address is printed once requests are answered, and not before.
 from __future__ import annotations
 
 import errno
-import logging
 import socket
 from collections.abc import Callable
 
@@ -15,6 +14,7 @@ import uvicorn
 
 from reward_service.assemble import build_app
 from reward_service.gateway.access import is_loopback
+from reward_service.logs import configure
 from reward_service.settings import Settings
 
 KEEP_ALIVE_SECONDS = 75
@@ -59,9 +59,7 @@ def serve(settings: Settings, say: Callable[[str], object]) -> int:
     """Run the service until it is told to stop; the exit code. CannotListen if the address can't be had; ValueError for
     settings that can't be served: half a judge, an open address without keys.
     """
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    configure(settings.log_level, settings.log_format)
     with listen(settings.host, settings.port) as listener:
         host, port = listener.getsockname()[:2]
         open_to_all = settings.auth == "off" and not is_loopback(host)

@@ -106,6 +106,13 @@ class Settings(BaseSettings):
     dashboard: bool = Field(True, description="Serve the pages for people, such as `/dashboard`.")
     drain_seconds: int = Field(25, ge=0, description="Time that running requests get when the service stops.")
     log_level: str = Field("info", description="critical, error, warning, info or debug.")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Lines for people, or one JSON object a line."
+    )
+    log_requests: Literal["failed", "all", "none"] = Field(
+        "failed",
+        description="Requests that get a line: those with a status of 400 and more, at most 20 a second; or all.",
+    )
     engine: Literal["embedded", "fleet"] = Field(
         "embedded",
         description="Where items are checked: in this process's own pool, or by workers (`redis_url` needed).",

@@ -17,6 +17,7 @@ import uvloop
 
 from reward_service import worker_page
 from reward_service.assemble import LOADER, WorkerService, build_worker, working
+from reward_service.logs import configure
 from reward_service.registry import Registry
 from reward_service.settings import Settings
 
@@ -27,9 +28,7 @@ ORPHAN_CHECK_SECONDS = 0.5
 
 def run_worker(settings: Settings, registry: Registry | None = None, loader: str = LOADER) -> int:
     """Work until told to stop; the exit code. ValueError without `redis_url`, CannotListen if its page's port is taken."""
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    configure(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_main(settings, registry, loader, worker_page.bound(settings)))
 

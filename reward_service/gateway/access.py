@@ -29,6 +29,7 @@ from reward_service.errors import Forbidden, Overloaded, TooLarge, Unauthenticat
 from reward_service.gateway.scopes import Need, need_of
 from reward_service.keys import ANYBODY, BadKeys, Key, Keys
 from reward_service.keys import Scope as KeyScope
+from reward_service.logs import NOTE
 from reward_service.settings import Settings
 
 CALLER: ContextVar[Key] = ContextVar("caller", default=ANYBODY)
@@ -154,6 +155,8 @@ class Guard:
             raise Forbidden("HTTP only")
         key = self._access.caller(scope, self._need)
         caller, tenant = CALLER.set(key), TENANT.set(key.name)
+        if (note := NOTE.get()) is not None:
+            note.tenant = key.name
         try:
             await self._app(scope, receive, send)
         finally:

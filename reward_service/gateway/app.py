@@ -35,7 +35,7 @@ from reward_service.gateway import (
     telemetry,
 )
 from reward_service.gateway.core import JSON, Engine, Gateway, asked_deadline
-from reward_service.gateway.middleware import RequestIds, pieces, whole_body
+from reward_service.gateway.middleware import Requests, pieces, whole_body
 from reward_service.gateway.runs import RunIds
 from reward_service.settings import Settings
 from reward_service.wire import (
@@ -117,7 +117,12 @@ def create_app(engine: Engine, settings: Settings, jobs: Batches | None = None) 
     )
     app.state.gateway = gateway
     app.add_middleware(RunIds)
-    app.add_middleware(RequestIds, answered=gateway.metrics.answered)
+    app.add_middleware(
+        Requests,
+        answered=gateway.metrics.answered,
+        log_requests=settings.log_requests,
+        local_names_only=gateway.access.keys is None and settings.auth == "auto",
+    )
     _scoring_routes(app, gateway)
     _ground_truth_routes(app, gateway)
     programs.add_routes(app, gateway, PROBLEM_RESPONSES)
@@ -222,6 +227,10 @@ def _ground_truth_routes(app: FastAPI, gateway: Gateway) -> None:
         )
 
 
+def _refuse(name: str) -> object:
+    raise ValueError(f"{name} is not a JSON value")
+
+
 def ground_truth_value(body: bytes, kind: str) -> object:
     """An uploaded body as a ground truth: decoded JSON, or a text. BadRequest if it is neither."""
     try:
@@ -231,7 +240,7 @@ def ground_truth_value(body: bytes, kind: str) -> object:
     if kind != JSON:
         return text
     try:
-        value: object = json.loads(text)
+        value: object = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise BadRequest(
             "the body is not JSON; send a plain text as text/plain", problem="invalid-json"

@@ -19,6 +19,7 @@ from reward_service.gateway.access import Access, keys_by
 from reward_service.gateway.admission import Admission
 from reward_service.gateway.middleware import whole_body
 from reward_service.gateway.runs import RUN
+from reward_service.logs import NOTE
 from reward_service.registry import Registry
 from reward_service.settings import Settings
 from reward_service.telemetry import Metrics
@@ -84,6 +85,8 @@ class Gateway:
     def record(self, rows: Sequence[Row], results: Sequence[Scored]) -> None:
         """Count results, under the run that they or the request name."""
         self.metrics.record(rows, results, RUN.get())
+        if (note := NOTE.get()) is not None:
+            note.items += len(rows)
 
     @contextmanager
     def timed(self, route: str) -> Iterator[None]:

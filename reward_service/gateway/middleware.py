@@ -1,4 +1,4 @@
-"""Request ids for every request, and bodies read within their limits.
+"""What holds for every request: its id, its headers, its line in the log; and bodies read within their limits.
 
 What is decided here: bytes are counted before they are parsed, on the wire and after decompression, so that
 neither a large body nor a bomb is ever held. Plain ASGI: Starlette's BaseHTTPMiddleware hides disconnects.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Protocol
@@ -19,18 +20,32 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reward_service.errors import BadRequest, TooLarge
+from reward_service.gateway.browsers import refused
+from reward_service.gateway.problems import problem_response
+from reward_service.logs import NOTE, Note, RequestLog
 
 log = logging.getLogger(__name__)
 
 _ID = re.compile(r"^[\w.:/+=-]{1,128}$", re.ASCII)
 
 
-class RequestIds:
-    """Echo the caller's `X-Request-Id` or make one; log defects under it; count answers by route and status."""
+class Requests:
+    """Echo the caller's `X-Request-Id` or make one; log under it; count answers by route and status; refuse pages.
 
-    def __init__(self, app: ASGIApp, answered: Callable[[str, int], object]) -> None:
+    local_names_only: see `browsers`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        answered: Callable[[str, int], object],
+        log_requests: str = "failed",
+        local_names_only: bool = False,
+    ) -> None:
         self._app = app
         self._answered = answered
+        self._lines = RequestLog(log_requests)
+        self._local_names_only = local_names_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's."""
@@ -40,21 +55,42 @@ class RequestIds:
         given = Headers(scope=scope).get("x-request-id", "")
         identity = given if _ID.match(given) else secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = identity
+        note = Note(identity)
+        token = NOTE.set(note)
+        started, status = time.perf_counter(), 499
 
         async def send_with_id(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["x-request-id"] = identity
-                # The route's own path, not the request's: nobody outside can make labels.
-                self._answered(getattr(scope.get("route"), "path", "none"), message["status"])
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = identity
+                headers["x-content-type-options"] = "nosniff"
+                headers.setdefault("cache-control", "no-store")
+                self._answered(route_of(scope), status)
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            if why := refused(scope, local_names_only=self._local_names_only):
+                answer = problem_response(Request(scope), "forbidden", why)
+                await answer(scope, receive, send_with_id)
+            else:
+                await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
-            log.info("request %s: the client went away", identity)
+            log.info("the client went away")
         except Exception:
-            log.exception("request %s failed", identity)
+            log.exception("the request failed")
             raise
+        finally:
+            if self._lines.wants(status):
+                seconds = time.perf_counter() - started
+                self._lines.add(note, scope["method"], route_of(scope), status, seconds)
+            NOTE.reset(token)
+
+
+def route_of(scope: Scope) -> str:
+    """The route's own path, not the request's: nobody outside can make labels or write lines."""
+    return str(getattr(scope.get("route"), "path", "none"))
 
 
 class Decoder(Protocol):

@@ -5,53 +5,22 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.routing import Mount, Route
-from starlette.testclient import TestClient
 
 from reward_service import keys
-from reward_service.adapters.memory import MemoryGroundTruths
-from reward_service.adapters.memory_batches import MemoryBatchStore
-from reward_service.adapters.memory_queue import MemoryQueue, MemoryWork
-from reward_service.engine.desk import Batches
 from reward_service.engine.quotas import MemoryQuotas, Quota
-from reward_service.engine.scorer import Row, Scored
 from reward_service.gateway.access import Guard, KeysNeeded, is_loopback, keys_by
-from reward_service.gateway.app import create_app
-from reward_service.gateway.core import Engine
 from reward_service.gateway.scopes import NEEDS, NoScope, need_of
 from reward_service.keys import BadKeys, Scope
-from reward_service.registry import Registry
 from reward_service.settings import Settings
-from reward_service.types import accept
+from tests.gateway.quick import ITEM, quick
 
-ITEM = {"data_source": "s", "response": "r", "ground_truth": "g"}
 LINE = json.dumps(ITEM).encode() + b"\n"
-
-
-class Yes:
-    """A scorer that accepts everything."""
-
-    async def score_many(self, rows: Sequence[Row], *, seconds: float) -> list[Scored]:
-        return [Scored(accept("x"), "s", "d") for _ in rows]
-
-
-def service(**settings: Any) -> TestClient:
-    @asynccontextmanager
-    async def running() -> AsyncIterator[None]:
-        yield
-
-    work = MemoryWork()
-    jobs = Batches(MemoryBatchStore(work), MemoryQueue(work))
-    up = {"pool_processes": ("", lambda: 1)}
-    engine = Engine(Yes(), Registry(), MemoryGroundTruths(), running(), None, up, {})  # type: ignore[arg-type]
-    return TestClient(create_app(engine, Settings(**settings), jobs), raise_server_exceptions=False)
-
 
 Make = Callable[..., str]
 
@@ -86,7 +55,7 @@ def basic(text: str) -> dict[str, str]:
 
 def test_every_route_is_behind_the_check(file: Path, make: Make) -> None:
     make("a", Scope.SCORE)
-    app = service(keys_file=str(file)).app
+    app = quick(keys_file=str(file)).app
     routes = [route for route in app.routes if isinstance(route, Route | Mount)]  # type: ignore[attr-defined]
     assert len(routes) == len(app.routes)  # type: ignore[attr-defined]
     assert all(isinstance(route.app, Guard) for route in routes)
@@ -103,7 +72,7 @@ def test_a_route_without_a_scope_keeps_the_service_from_starting() -> None:
 
 def test_without_a_key_only_probes_answer(file: Path, make: Make) -> None:
     make("a", Scope.ADMIN)
-    client = service(keys_file=str(file))
+    client = quick(keys_file=str(file))
     for route in client.app.routes:  # type: ignore[attr-defined]
         path = route.path.replace("{sha256}", "0" * 64).replace("{server}", "s").replace("{", "").replace("}", "")  # fmt: skip
         for method in route.methods:
@@ -126,7 +95,7 @@ def test_without_a_key_only_probes_answer(file: Path, make: Make) -> None:
     ],
 )
 def test_what_each_scope_opens(file: Path, make: Make, scope: Scope, opens: set[str]) -> None:
-    client = service(keys_file=str(file)) if make("other", Scope.SCORE) else None
+    client = quick(keys_file=str(file)) if make("other", Scope.SCORE) else None
     assert client is not None
     headers = bearer(make("a", scope))
     client.app.state.gateway.access.keys._look()  # type: ignore[attr-defined]
@@ -150,7 +119,7 @@ def test_what_each_scope_opens(file: Path, make: Make, scope: Scope, opens: set[
 
 def test_ways_to_send_a_key(file: Path, make: Make) -> None:
     key = make("a", Scope.SCORE)
-    client = service(keys_file=str(file))
+    client = quick(keys_file=str(file))
     for headers in (
         bearer(key),
         {"authorization": f"bearer  {key}"},
@@ -184,7 +153,7 @@ def test_the_body_of_a_request_without_a_key_is_not_read(file: Path, make: Make)
         raise AssertionError("read")
         yield b""
 
-    client = service(keys_file=str(file))
+    client = quick(keys_file=str(file))
     assert client.post("/v1/score", content=body(), headers=bearer("no key")).status_code == 401
     reply = client.post("/v1/score", content=b"x" * (9 << 20))
     assert reply.status_code == 401
@@ -195,7 +164,7 @@ def test_the_body_of_a_request_without_a_key_is_not_read(file: Path, make: Make)
 
 def test_keys_come_and_go_without_a_restart(file: Path, make: Make) -> None:
     first = make("a", Scope.SCORE)
-    client = service(keys_file=str(file))
+    client = quick(keys_file=str(file))
     held = client.app.state.gateway.access.keys  # type: ignore[attr-defined]
 
     def status(key: str) -> int:
@@ -215,8 +184,8 @@ def test_keys_come_and_go_without_a_restart(file: Path, make: Make) -> None:
 
 
 def test_a_key_expires(file: Path, make: Make) -> None:
-    key = make("a", Scope.SCORE, days=1 / 86_400)
-    client = service(keys_file=str(file))
+    key = make("a", Scope.SCORE, days=1)
+    client = quick(keys_file=str(file))
     assert client.post("/v1/score", json=ITEM, headers=bearer(key)).status_code == 200
     client.app.state.gateway.access.keys._by_digest = {  # type: ignore[attr-defined]
         keys.digest(key): keys.Key("k", "a", keys.digest(key), frozenset(Scope), 0, int(time.time()) - 1)
@@ -284,7 +253,7 @@ def test_an_empty_file_of_keys_opens_nothing(file: Path) -> None:
 def test_a_quota_is_counted_in_items_and_says_when_to_come_back(file: Path, make: Make) -> None:
     key = make("a", Scope.SCORE, Scope.BATCH, items_per_minute=10)
     other = make("b", Scope.SCORE, items_per_day=100)
-    client = service(keys_file=str(file))
+    client = quick(keys_file=str(file))
 
     def send(count: int, key: str = key) -> Any:
         return client.post("/v1/score/batch", json={"items": [ITEM] * count}, headers=bearer(key))
@@ -329,7 +298,7 @@ async def test_a_bucket_leaks_evenly() -> None:
 def test_batches_and_files_are_their_owners(file: Path, make: Make) -> None:
     mine, same, other = (bearer(make(name, Scope.BATCH)) for name in ("a", "a", "b"))
     boss = bearer(make("boss", Scope.ADMIN))
-    client = service(keys_file=str(file))
+    client = quick(keys_file=str(file))
     batch = client.post("/v1/batches", json={"items": [ITEM]}, headers=mine | {"idempotency-key": "k"}).json()["id"]  # fmt: skip
     stored = client.post("/v1/files", content=LINE, headers=mine).json()
     assert "tenant" not in stored

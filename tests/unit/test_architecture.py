@@ -96,9 +96,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "wire": {"types", "errors"},
     "settings": {"types"},
     "keys": set(),
+    "logs": set(),
     "health": CORE | {"engine"},
     "telemetry": CORE | {"engine", "health"},
-    "gateway": CORE | {"registry", "engine", "wire", "settings", "telemetry", "health", "keys"},
+    "gateway": CORE | {"registry", "engine", "wire", "settings", "telemetry", "health", "keys", "logs"},
     "client": {"types", "wire"},
     "assemble": CORE | {"registry", "engine", "adapters", "gateway", "wire", "settings", "telemetry"},
 }
