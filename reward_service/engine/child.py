@@ -44,6 +44,7 @@ from reward_service.engine.channel import (
     pack,
     unpack,
 )
+from reward_service.narrate import explained
 from reward_service.registry import Decision, Handler, Registry
 from reward_service.types import Item, Profile, Reason, cannot_judge, malformed, reject
 
@@ -121,12 +122,12 @@ def judge_one(handler: Handler, task: Task) -> tuple[Decision, bool]:
         task.explain,
     )
     try:
-        if task.step is None:
+        if task.step is None and not task.explain:
             return handler.plan(item), True
-        if handler.judge is None:
-            return cannot_judge(Reason.INTERNAL, f"handler {handler.name} has no judge"), True
-        notes, results = task.step
-        return handler.judge(item, notes, [answer_from_plain(result) for result in results]), True
+        notes = task.step[0] if task.step is not None else None
+        if task.explain:
+            return explained(item.response, notes, lambda told: decide(handler, item, task, told)), True
+        return decide(handler, item, task, notes), True
     except RecursionError:
         return reject(Reason.BUDGET_EXCEEDED, None, limit="depth"), True
     except MemoryError:
@@ -147,6 +148,15 @@ def judge_one(handler: Handler, task: Task) -> tuple[Decision, bool]:
             ),
             True,
         )
+
+
+def decide(handler: Handler, item: Item, task: Task, notes: Any) -> Decision:
+    """What the handler makes of the item, or of the answers to what it asked for."""
+    if task.step is None:
+        return handler.plan(item)
+    if handler.judge is None:
+        return cannot_judge(Reason.INTERNAL, f"handler {handler.name} has no judge")
+    return handler.judge(item, notes, [answer_from_plain(result) for result in task.step[1]])
 
 
 def frames(trace: TracebackType | None) -> str:

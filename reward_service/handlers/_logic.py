@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from reward_service import narrate
 from reward_service.handlers._text import (
     boxes,
     final_part,
@@ -59,11 +60,17 @@ def last_answer(response: str) -> Answer | None:
     opening = max(text.rfind(form) for form in ("<answer>", "<Answer>", "<ANSWER>"))
     if opening >= end:
         content = text[opening + len("<answer>") :]
+        narrate.found("the last <answer>, which is never closed", text, opening, len(text))
         return Answer(content, False, bool(spans))
     boxed = boxes(text[end:]) if "box" in text else []
     contents = [span.content.strip() for span in (*spans, *boxed)]
     if not contents:
+        narrate.missing("no closed <answer>…</answer> and no box in the part that counts")
         return None
+    if boxed:
+        narrate.found("the last closed box", text, end + boxed[-1].start, end + boxed[-1].end)
+    else:
+        narrate.found("the last closed <answer>", text, spans[-1].start, end)
     return Answer(contents[-1], True, any(content != contents[-1] for content in contents))
 
 
@@ -78,6 +85,8 @@ def published_answer(response: str, *, over_lines: bool = False) -> str | None:
                 break
             last = line[start + len("<answer>") : end]
             at = end
+    if last is not None:
+        narrate.found_text("the last <answer> that closes on its line (the published rule)", last.strip())
     return last.strip() if last is not None else None
 
 

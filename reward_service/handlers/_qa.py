@@ -19,6 +19,7 @@ import unicodedata
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from reward_service import narrate
 from reward_service.handlers._literal import LiteralError, parse_json
 from reward_service.handlers._logic import hedged, undress
 from reward_service.handlers._text import boxes, final_part, plain_characters, tags
@@ -68,8 +69,15 @@ def find_answer(response: str, *, lines: bool) -> Found | None:
     if marked is not None:
         found.append(marked)
     if not found:
+        narrate.missing(
+            "no closed <answer>…</answer>, no box" + (' and no line "The answer is …"' if lines else "")
+        )
         return None
-    last = found[-1][1]
+    start, last = found[-1]
+    if marked is None:
+        narrate.found("the last closed <answer> or box", text, start, end)
+    else:
+        narrate.found_text('the last line behind "the answer is"', last)
     shape = collapsed(last)
     # A box inside an <answer> is the same answer, not a second one.
     several = any((other := collapsed(text)) not in shape and shape not in other for _, text in found[:-1])

@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from reward_service import narrate
 from reward_service.handlers._literal import LiteralError, parse_literal
 from reward_service.handlers._text import (
     Span,
@@ -50,11 +51,18 @@ def find_answer(response: str) -> Found | Reason:
     spans = boxes(text)
     opened = text.rfind("\\boxed{", spans[-1].end if spans else 0)
     if opened >= 0:
+        narrate.missing("the last \\boxed{ never closes: the response was cut off in its answer")
         return Reason.MALFORMED_ANSWER  # a box that never closes: the response was cut off in its answer
     if not spans:
         line = _last_line(text)
+        if line:
+            narrate.found_text('what the last line says behind "the answer is"', line)
+        else:
+            narrate.missing('no closed \\boxed{…}, and the last line does not say "the answer is …"')
         return Found((line,), "") if line else Reason.NO_ANSWER
     run = _run(text, spans)
+    rule = "the last closed box" if len(run) == 1 else "the last run of boxes"
+    narrate.found(rule, text, run[0].start, run[-1].end)
     if not run[-1].content.strip():
         return Reason.NO_ANSWER
     return Found(tuple(span.content for span in run), text[run[-1].end :][:2_000])

@@ -13,6 +13,8 @@ import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from reward_service import narrate
+
 TAIL = 1 << 18
 """Characters at the end of the final part that are looked at: an answer is never further from the end."""
 
@@ -48,7 +50,7 @@ def final_part(response: str) -> str:
         if token is None:
             break
         end -= len(token)
-    text = response[:end]
+    text = whole = response[:end]
     cut = 0
     for close in _THINK_CLOSE:
         at = text.rfind(close)
@@ -56,8 +58,11 @@ def final_part(response: str) -> str:
             cut = max(cut, at + len(close))
     text = text[cut:]
     if any(text.lstrip().startswith(opening) for opening in _THINK_OPEN):
+        narrate.missing("the thinking never ends: there is no </think>, so nothing counts as the answer")
         return ""
-    return text[-TAIL:]
+    text = text[-TAIL:]
+    narrate.part(response, text, len(whole) - len(text))
+    return text
 
 
 _BOX = re.compile(r"\\f?boxed\s*\{|\\fbox\s*\{")

@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from reward_service import narrate
 from reward_service.handlers._choice import LETTERS, Kind, Options, Reading, read
 from reward_service.handlers._choice_prose import last_line, statements
 from reward_service.handlers._text import Span, boxes, final_part, tags
@@ -89,6 +90,8 @@ def plan(item: Item) -> Outcome:
         return accept(shown, trace=trace) if shown == gold else reject(Reason.NOT_EQUAL, shown, trace=trace)
     found = _find(final_part(item.response), options)
     kind, letters = found.reading
+    if narrate.listening():
+        _tell(found, gold, options)
     if kind is Kind.ONE:
         if letters == gold:
             return accept(letters, flags=found.flags, trace=trace)
@@ -104,6 +107,28 @@ _WHY: dict[Kind, tuple[Reason, tuple[str, ...]]] = {
     Kind.EMPTY: (Reason.NO_ANSWER, ()),
     Kind.OTHER: (Reason.MALFORMED_ANSWER, ()),
 }
+
+
+_SAYS: dict[Kind, str] = {
+    Kind.SEVERAL: "the answer names several options, or stands beside another one: {}",
+    Kind.HEDGED: "the answer is in doubt",
+    Kind.DENIED: "the option is denied",
+    Kind.EMPTY: "no closed box or <answer>, no line \"The answer is …\", and the last line is no option",
+    Kind.OTHER: "the answer is neither a letter nor the text of exactly one option",
+}
+
+
+def _tell(found: Found, gold: str, options: Options) -> None:
+    """How the statement reads beside the ground truth, for whoever asks why."""
+    kind, letters = found.reading
+    texts = options.texts
+    given = f"{letters} {texts.get(letters, '')}".strip() or kind.value
+    narrate.forms(given, f"{gold} {texts.get(gold, '')}".strip(), "option")
+    if kind is Kind.ONE:
+        narrate.compared("letter", letters == gold)
+    else:
+        narrate.compared("letter", None, _SAYS[kind].format(", ".join(letters)))
+        narrate.missing(_SAYS[kind].format(", ".join(letters)))
 
 
 def _gold(value: Any, options: Options) -> str | None:
@@ -146,17 +171,23 @@ def _find(text: str, options: Options) -> Found:
     denied: list[str] = []
     for said in statements(text, 0, options):
         if said.reading.kind is not Kind.DENIED:
+            if narrate.listening():
+                end = text.find("\n", said.said)
+                narrate.found("the last statement of an answer", text, said.start, end if end >= 0 else len(text))
             beside = _beside(text, said.start, options)
             return _settle(said.reading, said.shown, beside, said.reading.letters in denied, ())
         denied.append(said.reading.letters)
     if denied:
         return Found(Reading(Kind.DENIED, denied[0]))
     end = last_line(text, options)
+    if end is not None:
+        narrate.found_text("the end of the response, which names an option", end.shown)
     return Found(end.reading, end.shown) if end is not None else NOTHING
 
 
 def _judge_box(text: str, spans: list[Span], options: Options) -> Found:
     *earlier, span = spans
+    narrate.found("the last box or <answer>", text, span.start, span.end)
     if len(span.content) > MAX_ANSWER:
         return Found(Reading(Kind.OTHER), flags=("oversized_answer",))
     reading, shown = read(span.content.strip(), options), span.content.strip()

@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from reward_service import narrate
 from reward_service.handlers._literal import LiteralError, check_bounds
 from reward_service.handlers._program import blocks
 from reward_service.handlers._text import boxes, final_part, tags
@@ -68,6 +69,7 @@ def judge(item: Item, notes: Any, results: Sequence[RunResult]) -> Outcome | Wor
     if result.status is not RunStatus.OK:
         if notes["ours"]:
             return malformed(f"the row's own code fails on the row's own input: {result.status}")
+        narrate.check("the call of f", False, status=result.status, message=result.message)
         reason = (
             Reason(result.status.value) if result.status is not RunStatus.TESTS_FAILED else Reason.NOT_EQUAL
         )
@@ -80,6 +82,8 @@ def judge(item: Item, notes: Any, results: Sequence[RunResult]) -> Outcome | Wor
         if notes["ours"]:
             return malformed("the row's own code returns what is not plain data")
         return reject(Reason.NOT_EQUAL, notes["shown"], flags=notes["flags"])
+    narrate.forms(stated, returned, "what was stated, what the row's code returns")
+    narrate.check("the row's code, run", same(returned, stated), expected=stated, got=returned)
     trace = {"returned": repr(returned)[:2_000], "stated": repr(stated)[:2_000]} if item.explain else {}
     if same(returned, stated):
         return accept(notes["shown"], flags=notes["flags"], trace=trace)
@@ -124,6 +128,7 @@ def plan(item: Item) -> Outcome | Work:
         return malformed(asked)
     claims, flags = find_claims(item.response)
     if claims is None:
+        narrate.missing("no <answer>, [ANSWER], code block, assert line or box")
         return reject(Reason.NO_ANSWER, flags=flags)
     if not claims:
         return reject(
@@ -150,6 +155,8 @@ def _plan_output(item: Item, asked: Asked, claim: Claim, flags: tuple[str, ...])
         except LiteralError:
             pass
         else:
+            narrate.forms(claim.value, value, "Python values")
+            narrate.compared("Python's own equality", same(value, claim.value))
             trace = {"expected": asked.value} if item.explain else {}
             if same(value, claim.value):
                 return accept(shown, flags=flags, trace=trace)
@@ -276,16 +283,20 @@ def find_claims(response: str) -> tuple[list[Claim] | None, tuple[str, ...]]:
     text = final_part(response)
     for spans in ([span.content for span in tags(text, "answer")], _answer_marks(text)):
         if spans:
+            narrate.found_text("the last <answer> or [ANSWER]", spans[-1].strip())
             inner = blocks(spans[-1])
             return claims_in(inner[-1].source if inner else spans[-1]), ()
     fenced = [block.source for block in blocks(text) if block.tag in ("", "python", "py", "python3")]
     if fenced:
+        narrate.found_text("the last block of Python", fenced[-1].strip())
         return claims_in(fenced[-1]), ()
     lines = [line.strip() for line in text.splitlines() if line.strip().startswith("assert ")]
     if lines:
+        narrate.found_text("the last line that begins with assert", lines[-1])
         return claims_in(lines[-1]), ()
     boxed = boxes(text)
     if boxed:
+        narrate.found("the last closed box", text, boxed[-1].start, boxed[-1].end)
         return claims_in(boxed[-1].content), ()
     return None, ()
 

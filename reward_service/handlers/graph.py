@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reward_service import narrate
 from reward_service.handlers._logic import hedged, last_answer, published_answer, undress
 from reward_service.handlers._text import collapse, plain_characters
 from reward_service.registry import Source, handler
@@ -66,6 +67,8 @@ def plan(item: Item) -> Outcome:
     if len(found.content) > MAX_CHARS:
         return reject(Reason.MALFORMED_ANSWER, flags=(*found.flags, "oversized_answer"), trace=trace)
     node = _node(found.content, gold)
+    narrate.forms(node, gold, "without dress, lead-in and letter case")
+    narrate.compared("same name", node == gold)
     if node == gold:
         return accept(node, flags=found.flags, trace=trace)
     if not node:

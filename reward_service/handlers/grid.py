@@ -21,8 +21,10 @@ The guru profile: last `<answer>`, from `[[` to `]]`, a literal whose floats are
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from reward_service import narrate
 from reward_service.handlers._literal import LiteralError, parse_json, parse_literal
 from reward_service.handlers._logic import hedged, last_answer, published_answer, undress
 from reward_service.handlers._text import final_part, plain_characters
@@ -94,9 +96,29 @@ def plan(item: Item) -> Outcome:
     if len(gold.grids) == 1:
         grids = grids[:1]
     extracted = "".join(grids)
+    if narrate.listening():
+        _tell(grids, gold)
     if grids == gold.grids:
         return accept(extracted, flags=flags, trace=trace)
     return reject(Reason.NOT_EQUAL, extracted, flags=flags, trace=trace, grids=len(grids))
+
+
+def _tell(grids: Sequence[str], gold: _Gold) -> None:
+    """Cell by cell, for whoever asks why."""
+    narrate.forms("\n".join(grids), "\n".join(gold.grids), "canonical text")
+    narrate.compared("cell by cell", list(grids) == gold.grids)
+    if len(grids) != len(gold.grids):
+        narrate.check("number of grids", False, expected=len(gold.grids), got=len(grids))
+    for number, (one, wanted) in enumerate(zip(grids, gold.rows, strict=False), 1):
+        rows = [row.split(",") for row in one.strip("[]").split("],[")]
+        shape = f"{len(wanted)}×{len(wanted[0])}", f"{len(rows)}×{len(rows[0])}"
+        name = f"grid {number}, " if len(gold.grids) > 1 else ""
+        if shape[0] != shape[1]:
+            narrate.check(f"{name}rows × columns", False, expected=shape[0], got=shape[1])
+            continue
+        for y, (row, want) in enumerate(zip(rows, wanted, strict=True), 1):
+            if [cell.strip() for cell in row] != [str(cell) for cell in want]:
+                narrate.check(f"{name}row {y}", False, expected=want, got=",".join(row))
 
 
 def _gold(value: Any) -> _Gold | None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from reward_service import narrate
 from reward_service.handlers._literal import LiteralError, parse_json
 from reward_service.handlers._logic import last_answer
 from reward_service.handlers._roles import AmbiguousError, read_roles
@@ -58,6 +59,7 @@ def plan(item: Item) -> Outcome:
         )
     trace = {"gold": gold, "comparator": "role by name"} if item.explain else {}
     segment, flags = _conclusion(item.response)
+    narrate.found_text("the conclusion, <answer>, box or last answer line", segment.strip())
     if len(segment) > MAX_CHARS:
         return reject(Reason.BUDGET_EXCEEDED, flags=(*flags, "oversized_answer"), trace=trace)
     try:
@@ -67,6 +69,11 @@ def plan(item: Item) -> Outcome:
             Reason.AMBIGUOUS_ANSWER, segment.strip(), flags=flags, trace=trace, message=str(problem)
         )
     extracted = ", ".join(f"{name}: {role}" for name, role in read.roles.items())
+    for name, role in gold.items():
+        got = read.roles.get(name)
+        narrate.check(name, got == role, expected=role, got=got or "no role")
+    if read.strangers:
+        narrate.check("somebody else", False, expected="no role", got="a role")
     if not read.roles:
         return reject(Reason.NO_ANSWER, segment.strip() or None, flags=flags, trace=trace)
     if read.roles == gold and not read.strangers:

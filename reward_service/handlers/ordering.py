@@ -16,6 +16,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from reward_service import narrate
 from reward_service.handlers._literal import LiteralError, parse_json, parse_literal
 from reward_service.handlers._logic import Answer, hedged, last_answer, plain, published_answer, undress
 from reward_service.handlers._text import peel, plain_characters
@@ -73,6 +74,7 @@ def plan(item: Item) -> Outcome:
         names = _names(undress(found.content), found)
     except _Unreadable as unreadable:
         return reject(unreadable.reason, found.content, flags=found.flags, trace=trace)
+    _tell(names, gold)
     if names == gold:
         return accept(", ".join(names), flags=found.flags, trace=trace)
     answer = [plain(name) for name in names]
@@ -94,6 +96,19 @@ def _gold(value: Any) -> list[str] | None:
         str(name).strip() for name in value if isinstance(name, str | int) and not isinstance(name, bool)
     ]
     return names if len(names) == len(value) and all(names) else None
+
+
+def _tell(names: Sequence[str], gold: Sequence[str]) -> None:
+    """Place by place, for whoever asks why."""
+    if narrate.listening():
+        narrate.forms(list(map(plain, names)), [plain(plain_characters(name)) for name in gold], "names")
+        for place in range(max(len(names), len(gold))):
+            name = names[place] if place < len(names) else ""
+            wanted = gold[place] if place < len(gold) else ""
+            same = plain(name) == plain(plain_characters(wanted))
+            narrate.check(
+                f"place {place + 1}", same, expected=wanted or "nothing more", got=name or "nothing"
+            )
 
 
 def _published(response: str, gold: list[str]) -> Outcome:

@@ -118,6 +118,8 @@ def plan(item: Item) -> Outcome:
     shown = found.shown
     if len(shown) > MAX_ANSWER + 2 * sum(map(len, texts)):
         return reject(Reason.MALFORMED_ANSWER, flags=("oversized_answer",), message="the answer is too long")
+    if narrate.listening():
+        _tell(found, golds, asked, rules)
     equal = any(
         _match_all(golds, items, asked, rules) for items in readings(found, [gold.text for gold in golds])
     )
@@ -128,6 +130,31 @@ def plan(item: Item) -> Outcome:
         return accept(shown, trace=trace)
     reason, flags = _why_not(found, golds)
     return reject(reason, shown, flags=flags, trace=trace)
+
+
+def _tell(found: Found, golds: Sequence[Gold], asked: Asked, rules: Rules) -> None:
+    """Each reading of the answer beside the expected values, for whoever asks why."""
+    read = list(readings(found, [gold.text for gold in golds]))
+    if not read:
+        narrate.compared("items", False, f"the answer can't be read as {len(golds)} item(s)")
+    for number, items in enumerate(read[:4], 1):
+        with narrate.about(f"reading {number}" if len(read) > 1 else ""):
+            for gold, text in zip(golds, items, strict=True):
+                answer = _Answer(text)
+                kind, mine, theirs = _forms(gold, answer, asked, rules)
+                narrate.forms(mine, theirs, kind)
+                narrate.compared(kind, _equal(gold, answer, asked, rules))
+
+
+def _forms(gold: Gold, answer: _Answer, asked: Asked, rules: Rules) -> tuple[str, object, object]:
+    if gold.quantity is not None:
+        return "number", answer.quantity(asked.words) or f"no number: {answer.text}", gold.quantity
+    normal = answer.normal(rules.articles)
+    if gold.truth is not None:
+        return "yes or no", truth_of(normal, rules), gold.truth
+    if gold.date is not None:
+        return "date", answer.date() or normal, gold.date
+    return "text", normal, gold.text
 
 
 # ---------------------------------------------------------------- comparison

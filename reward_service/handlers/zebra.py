@@ -26,6 +26,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from reward_service import narrate
 from reward_service.handlers._literal import LiteralError, last_json, parse_json, parse_literal
 from reward_service.handlers._logic import hedged, last_answer, plain, published_answer, undress
 from reward_service.handlers._text import final_part, plain_characters
@@ -130,6 +131,10 @@ def _score(
         constant += max(Counter(wanted).values())
         if explain and hits < len(wanted):
             wrong.append(column)
+            for house, (row, cell) in enumerate(zip(rows, wanted, strict=True), 1):
+                if row[column] != cell:
+                    narrate.check(f"house {house}, {column}", False, expected=cell, got=row[column])
+    narrate.compared("cell by cell", right == cells, f"{right} of {cells} cells are right")
     trace = {"gold": gold.table, "wrong_columns": wrong, "constant_guess": constant} if explain else {}
     if right == cells:
         return accept(text, flags=flags, trace=trace, cells=cells, right=right)

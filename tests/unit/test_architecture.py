@@ -81,7 +81,7 @@ def where(module: Module, line: int) -> str:
     return f"{module.path.relative_to(ROOT)}:{line}"
 
 
-CORE = {"types", "errors", "runs", "questions"}
+CORE = {"types", "errors", "runs", "questions", "narrate"}
 """The words: values and errors that everything may speak in."""
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
@@ -89,6 +89,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "runs": {"types"},
     "questions": {"types"},
+    "narrate": {"types", "runs", "questions"},
     "registry": CORE,
     "handlers": CORE - {"errors"} | {"registry"},
     "engine": CORE | {"registry"},

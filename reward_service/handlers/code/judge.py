@@ -14,12 +14,14 @@ guru: the blocks of the response are joined, as published; yes and no in any let
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import random
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reward_service import narrate
 from reward_service.handlers._compare_output import CHECKERS
 from reward_service.handlers._program import Program as Chosen
 from reward_service.handlers._program import canonical, extract, parse, undefined
@@ -111,8 +113,14 @@ def plan(item: Item) -> Outcome | Work:
 
 def _choose(item: Item, language: str | None, names: tuple[str, ...]) -> Chosen | None:
     if item.profile is Profile.GURU:
-        return _published(item.response, language)
-    return extract(item.response, language, names)
+        chosen = _published(item.response, language)
+        rule = "all blocks with a language after </think>, joined (the published rule)"
+    else:
+        chosen = extract(item.response, language, names)
+        rule = "the last fenced program that defines what the tests need"
+    if chosen is not None:
+        narrate.found_text(rule, chosen.source)
+    return chosen
 
 
 _PUBLISHED_OPENING = re.compile(r"```(\w+)\n")
@@ -138,6 +146,7 @@ def _published(response: str, language: str | None) -> Chosen | None:
 
 
 def _no_program(item: Item) -> Outcome:
+    narrate.missing("no complete fenced block (```…```) of the asked language that holds a program")
     return reject(Reason.NO_ANSWER, message="no complete fenced block of the asked language")
 
 
@@ -233,6 +242,8 @@ def _judge_wave(item: Item, notes: dict[str, Any], results: Sequence[RunResult])
             reason = None
         else:
             reason = Reason.TESTS_FAILED
+        if narrate.listening():
+            _tell(notes, place, result, reason)
         if reason is None:
             notes["passed"] += 1
             continue
@@ -316,6 +327,27 @@ def _has_object(value: Any) -> bool:
     return False
 
 
+SHOWN_PASSED = 8
+"""Tests that passed and are told of all the same."""
+
+
+def _tell(notes: dict[str, Any], place: int, result: RunResult, reason: Reason | None) -> None:
+    """One test, for whoever asks why."""
+    if reason is None and notes["passed"] >= SHOWN_PASSED:
+        return
+    got: object = result.stdout
+    if notes["kind"] == "calls" and result.status is RunStatus.OK:
+        got = repr(_returned(notes, result))
+    given = notes["inputs"][place]
+    if notes["kind"] == "calls":
+        given = ", ".join(repr(Decoder().decode(value)) for value in given["a"])
+    narrate.check(
+        f"test {place + 1}", reason is None, status=result.status.value, input=given,
+        expected=notes["outputs"][place], got=got, message=result.message, stderr=result.stderr,
+        cpu_seconds=f"{result.cpu_seconds:.3f}",
+    )  # fmt: skip
+
+
 def _trace(notes: dict[str, Any], place: int, result: RunResult) -> dict[str, Any]:
     return {
         "test": place,
@@ -355,9 +387,10 @@ def _plan_tests(item: Item, gold: Script) -> Outcome | Work:
         "\n\n".join(part for part in (needs.helpers, gold.source) if part), gold.framework,
         limits=_limits(extra), options=options,
     )  # fmt: skip
-    return Work(
-        program, (Run(),), {"kind": "tests", "source": chosen.source, "fraction": fraction, "total": 0}
-    )
+    notes = {"kind": "tests", "source": chosen.source, "fraction": fraction, "total": 0}
+    if item.explain:
+        notes["tests"] = program.tests
+    return Work(program, (Run(),), notes)
 
 
 def _judge_tests(item: Item, notes: dict[str, Any], result: RunResult) -> Outcome:
@@ -367,6 +400,8 @@ def _judge_tests(item: Item, notes: dict[str, Any], result: RunResult) -> Outcom
     passed, tests = _counts(result)
     share = passed / tests if tests else float(result.status is RunStatus.OK)
     trace = {"message": result.message, "stderr": result.stderr} if item.explain else {}
+    if narrate.listening():
+        _tell_tests(notes.get("tests", ""), result, passed, tests)
     detail: dict[str, Any] = {"passed": passed, "tests": tests, "fraction": share}
     if result.status is RunStatus.OK:
         return scored(1.0, Reason.TESTS_PASSED, notes["source"], flags=result.flags, trace=trace, **detail)
@@ -374,6 +409,26 @@ def _judge_tests(item: Item, notes: dict[str, Any], result: RunResult) -> Outcom
         detail["message"] = result.message[:500]
     score = share if notes["fraction"] and result.status is RunStatus.TESTS_FAILED and share < 1 else 0.0
     return scored(score, REASONS[result.status], notes["source"], flags=result.flags, trace=trace, **detail)
+
+
+_LINE = re.compile(r"\(line (\d+) of the tests\)")
+
+
+def _tell_tests(source: str, result: RunResult, passed: int, tests: int) -> None:
+    """What the test code came to, for whoever asks why: the assertion that failed, split at its `==`."""
+    told: dict[str, str] = {}
+    line = _LINE.search(result.message)
+    for node in ast.walk(parse(source) or ast.Module([], [])) if line is not None else ():
+        if isinstance(node, ast.Assert) and node.lineno <= int(line.group(1)) <= (node.end_lineno or 0):
+            told["input"] = ast.unparse(node.test)
+            if isinstance(node.test, ast.Compare) and isinstance(node.test.ops[0], ast.Eq):
+                told["input"] = ast.unparse(node.test.left)
+                told["expected"] = ast.unparse(node.test.comparators[0])
+    name = f"the tests ({passed} of {tests} passed)" if tests else "the tests"
+    narrate.check(
+        name, result.status is RunStatus.OK, status=result.status.value, message=result.message,
+        stderr=result.stderr, cpu_seconds=f"{result.cpu_seconds:.3f}", **told,
+    )  # fmt: skip
 
 
 def _counts(result: RunResult) -> tuple[int, int]:

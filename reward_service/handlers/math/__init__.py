@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reward_service import narrate
 from reward_service.handlers._text import final_part
 from reward_service.handlers.math import answer as extraction
 from reward_service.handlers.math import symbolic
@@ -163,7 +164,8 @@ _NO_VALUE = frozenset(("empty", "length", "text", "words", "budget"))
 
 def _all_the_same(parts: tuple[str, ...]) -> bool:
     first = prepare(parts[0])
-    return all(judge(first, part, _OPTIONS).verdict is Verdict.EQUAL for part in parts[1:])
+    with narrate.about("whether the boxes hold one answer"):
+        return all(judge(first, part, _OPTIONS).verdict is Verdict.EQUAL for part in parts[1:])
 
 
 def _contradicts(gold: Gold, statement: str, options: Options) -> bool:
@@ -172,7 +174,8 @@ def _contradicts(gold: Gold, statement: str, options: Options) -> bool:
         return False
     if len(statement) > 20 and not any(character.isdigit() for character in statement):
         return False
-    other = judge(gold, statement, options)
+    with narrate.about("the statement behind the box"):
+        other = judge(gold, statement, options)
     return other.verdict is Verdict.NOT_EQUAL and other.comparator not in _NO_VALUE
 
 
@@ -233,7 +236,8 @@ def _anywhere(gold_text: str, item: Item) -> Outcome:
     trace = {"gold": gold_text, "found": "anywhere"} if item.explain else NOTHING
     last: tuple[Judgement, str] | None = None
     for text in extraction.candidates(item.response):
-        judged = judge(gold, text, options)
+        with narrate.about(f"the candidate {text[:80]}"):
+            judged = judge(gold, text, options)
         if judged.comparator == "empty":
             continue
         if judged.verdict is Verdict.UNKNOWN and judged.comparator in ("words", "text", "budget"):
@@ -242,7 +246,9 @@ def _anywhere(gold_text: str, item: Item) -> Outcome:
         last = judged, text
         break
     if last is None:
+        narrate.missing("nothing in the response can be read as an answer")
         return reject(Reason.NO_ANSWER, trace=trace)
+    narrate.found_text("the first candidate that can be read (mode `anywhere`)", last[1])
     return _told(last[0], last[1], "anywhere", (), trace, gold, options, item)
 
 

@@ -20,6 +20,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from reward_service import narrate
 from reward_service.handlers._text import answer_lines, boxes, closing_brace, final_part
 from reward_service.handlers.math.normal import repaired
 
@@ -64,6 +65,7 @@ def find(response: str, markers: frozenset[str] = MARKERS) -> Found:
         if not spans:
             broken = _escaped_close(text)
             if broken:
+                narrate.found_text("a last box whose closing brace was taken for a bracket", broken)
                 return Found((broken,), "box")
         else:
             first = len(spans) - 1
@@ -71,16 +73,32 @@ def find(response: str, markers: frozenset[str] = MARKERS) -> Found:
                 first -= 1
             parts = tuple(span.content[:MAX_ANSWER].strip() for span in spans[first:])
             distinct = len({span.content.strip() for span in spans})
+            rule = "the last closed box" if first == len(spans) - 1 else "the last run of boxes"
+            narrate.found(rule, text, spans[first].start, spans[-1].end)
             return Found(parts, "box", _statement(text[spans[-1].end :]), distinct)
     if "hash" in markers and "####" in text:
         lines = _hash_lines(text)
         if lines:
+            narrate.found_text("what follows the last ####", lines[-1])
             return _last(lines, "hash")
     if "line" in markers:
         lines = _lines(text)
         if lines:
+            narrate.found_text('the last line that says "answer is" or "Answer:"', lines[-1])
             return _last(lines, "line")
+    if narrate.listening():
+        narrate.missing(_lacking(text, markers))
     return Found()
+
+
+_LACKING = {"box": "no closed \\boxed{…}", "hash": "no ####", "line": 'no line "The answer is …"'}
+
+
+def _lacking(text: str, markers: frozenset[str]) -> str:
+    """What was looked for and isn't there."""
+    wanted = " and ".join(said for marker, said in _LACKING.items() if marker in markers)
+    opened = " (a box is opened and never closed)" if "boxed{" in text else ""
+    return f"{wanted} in the part that counts{opened}"
 
 
 _EMPTY = re.compile(r"[\s{}$.]*")

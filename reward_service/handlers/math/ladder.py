@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from reward_service import narrate
 from reward_service.handlers.math import exact, symbolic
 from reward_service.handlers.math.compare import match
 from reward_service.handlers.math.expression import parse
@@ -53,13 +54,18 @@ def judge(gold: Gold, answer: str, options: Options) -> Judgement:
     plain = undress(answer)
     if not plain or plain.strip("{} ") == "" or plain in ("\\text{}", "?"):
         return Judgement(Verdict.NOT_EQUAL, "empty")
+    narrate.forms(plain, gold.text, "without its dress")
     written = exact.written(plain)
     if gold.written is not None and written is not None:
         verdict = exact.compare(gold.written, written)
+        _tell("number", verdict, "as written numbers")
         if verdict is not Verdict.UNKNOWN:
             return Judgement(verdict, "number")
     elif key(plain) == gold.key or answer.strip() == gold.source:
+        narrate.compared("text", True)
         return Judgement(Verdict.EQUAL, "text")
+    else:
+        narrate.compared("text", None, "written differently")
     if gold.written is not None and len(plain) > LONG and len(_WORD.findall(plain, 0, 4 * LONG)) > MANY_WORDS:
         return Judgement(Verdict.UNKNOWN, "words")
     return _by_tree(gold, plain, options)
@@ -71,9 +77,13 @@ def _by_tree(gold: Gold, plain: str, options: Options) -> Judgement:
     try:
         node = parse(plain)
         if gold.choice and bare(node) == Node("sym", (), gold.choice):
+            narrate.compared("choice", True, "the letter of the written-out choice")
             return Judgement(Verdict.EQUAL, "choice")
+        if narrate.listening():
+            narrate.forms(outline(node), outline(target), "as a tree")
         if target is not None:
             result, comparator = match(target, node, options)
+            narrate.compared(comparator, result, "compared as trees, numbers by ball arithmetic")
             if not result and _COMMA_DIGITS.search(plain):
                 result = _as_list(gold, plain, options) or result
             elif not result and gold.listed is not None:
@@ -83,19 +93,45 @@ def _by_tree(gold: Gold, plain: str, options: Options) -> Judgement:
             if result is not None and not (result is False and _same_choice(gold, plain)):
                 return Judgement(Verdict.of(result), comparator)
     except BudgetError:
+        narrate.compared("budget", None, "comparing these is dearer than an answer may be")
         return Judgement(Verdict.NOT_EQUAL, "budget", True)
     except RecursionError:
         return Judgement(Verdict.NOT_EQUAL, "depth", True)
     except ParseError:
-        pass
+        narrate.compared("tree", None, "the answer can't be read as a formula")
     if _same_choice(gold, plain):
+        narrate.compared("choice", True, "the letter and text of the same choice")
         return Judgement(Verdict.EQUAL, "choice")
     if _same_words(gold, plain):
+        narrate.compared("words", True)
         return Judgement(Verdict.EQUAL, "words")
+    narrate.compared("words", None, "other words, or no sentences")
     if target is not None and node is not None and _for_sympy(target, node, options):
         verdict = symbolic.compare(gold.text, plain)
+        _tell("sympy", verdict, "")
         return Judgement(verdict, "sympy")
     return Judgement(Verdict.UNKNOWN, "words" if node is None or target is None else "undecided")
+
+
+def _tell(comparator: str, verdict: Verdict, note: str) -> None:
+    narrate.compared(comparator, None if verdict is Verdict.UNKNOWN else verdict is Verdict.EQUAL, note)
+
+
+def outline(node: Node | None) -> str:
+    """A tree for people: `pow(x, 2)`. Never raises: what is told must not change what is decided."""
+    try:
+        return "not a formula" if node is None else _outline(node)
+    except (ValueError, RecursionError):
+        return "too large to show"
+
+
+def _outline(node: Node) -> str:
+    if node.args:
+        inside = ", ".join(map(_outline, node.args))
+        return f"{node.op}({inside})" if node.data in (None, ()) else f"{node.op} {node.data}({inside})"
+    if node.op == "num":
+        return str(node.data.value)
+    return node.op if node.data in (None, ()) else str(node.data)
 
 
 def _as_list(gold: Gold, plain: str, options: Options) -> bool | None:

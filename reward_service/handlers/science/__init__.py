@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from reward_service import narrate
 from reward_service.handlers import _judging
 from reward_service.handlers._optional import Missing, missing
 from reward_service.handlers._qa import find_answer
@@ -59,6 +60,7 @@ def ask(item: Item, gold: str, answer: str, why: str, flags: tuple[str, ...]) ->
 def judge(item: Item, notes: Any, results: Sequence[Opinion]) -> Outcome:
     """The opinion on what the rules could not decide."""
     outcome = _judging.decide(results[0], notes["answer"], abstained=notes["why"])
+    narrate.compared("judge", outcome.correct, f"the judge model said {results[0].verdict}")
     if item.explain and outcome.score is not None:
         outcome = replace(outcome, trace={"kind": "open", "comparator": "judge", "why": notes["why"]})
     return replace(outcome, flags=tuple(notes["flags"]))
@@ -163,6 +165,9 @@ def told(
 ) -> Outcome | Ask:
     """The outcome of a decision."""
     if item.explain:
+        said = None if decision.verdict is Verdict.UNKNOWN else decision.verdict is Verdict.EQUAL
+        note = " ".join(filter(None, (decision.why.replace("_", " "), "a hedge" if decision.hedged else "")))
+        narrate.compared(decision.comparator, said, note)
         trace = {**trace, "comparator": decision.comparator, "why": decision.why}
     if decision.verdict is Verdict.EQUAL:
         return accept(text, flags=flags, trace=trace, comparator=decision.comparator)

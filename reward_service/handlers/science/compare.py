@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from reward_service import narrate
 from reward_service.handlers._qa import same_text
 from reward_service.handlers._text import collapse
 from reward_service.handlers.math import Verdict
 from reward_service.handlers.science.expressions import by_expression, by_text
 from reward_service.handlers.science.gold import Decision, Gold, is_prose, items_of, prepare, same_math, tight
+from reward_service.handlers.science.quantity import read_quantity
 from reward_service.handlers.science.reading import Answer, answer_of, turned
 from reward_service.handlers.science.substances import by_configuration, by_formula, by_nuclide, by_reaction
 from reward_service.handlers.science.values import by_option, by_quantity, by_truth, mentions
@@ -29,7 +31,16 @@ def decide(gold: Gold, text: str, question: str = "") -> Decision:
         return Decision(Verdict.NOT_EQUAL, "empty")
     if tight(answer.text) == tight(gold.answer.text) and answer.name == gold.answer.name:
         return Decision(Verdict.EQUAL, "text")
+    if narrate.listening():
+        narrate.forms(_form(answer), _form(gold.answer), f"plain notation ({gold.kind})")
+        if gold.quantity is not None:
+            narrate.forms(read_quantity(answer.text), gold.quantity, "quantity")
+        narrate.compared("text", None, "written differently")
     return _RULES[gold.kind](gold, text, answer, question)
+
+
+def _form(answer: Answer) -> str:
+    return f"{answer.name} = {answer.text}" if answer.name else answer.text
 
 
 def by_list(gold: Gold, text: str, answer: Answer, question: str) -> Decision:
