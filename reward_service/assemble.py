@@ -26,6 +26,7 @@ from reward_service.engine.pool import Pool
 from reward_service.engine.ports import BatchStore, Cache, GroundTruths, Lane, Queue, Quotas
 from reward_service.engine.quotas import MemoryQuotas
 from reward_service.engine.scorer import Row, Scored, Scorer
+from reward_service.engine.verdicts import Verdicts
 from reward_service.engine.worker import Worker, WorkerOptions
 from reward_service.gateway.app import create_app
 from reward_service.gateway.core import Engine, Recorder
@@ -250,7 +251,17 @@ def build_service(settings: Settings, registry: Registry | None = None, loader: 
         scorer = FleetScorer(registry, stores.queue, stores.cache, stores.ground_truths)
         parts = running(stores.running, scorer.running(), working(None, batches))
         gauges = fleet_gauges(scorer, stores)
-        engine = Engine(scorer, registry, stores.ground_truths, parts, None, gauges, {}, quotas=stores.quotas)
+        engine = Engine(
+            scorer,
+            registry,
+            stores.ground_truths,
+            parts,
+            None,
+            gauges,
+            {},
+            quotas=stores.quotas,
+            verdicts=build_verdicts(settings, scorer),
+        )
         return Service(engine, batches)
     local = build_local(settings, registry, loader, stores)
     options = worker_options(settings, (Lane.BATCH,))
@@ -274,8 +285,17 @@ def build_service(settings: Settings, registry: Registry | None = None, loader: 
         local_counters(local),
         listeners,
         stores.quotas,
+        build_verdicts(settings, local.scorer),
     )
     return Service(engine, batches)
+
+
+def build_verdicts(settings: Settings, scorer: Scorer) -> Verdicts:
+    """What keeps a few of the scorer's verdicts."""
+    verdicts = Verdicts(settings.verdict_bytes)
+    if settings.verdict_bytes:
+        scorer.observers.append(verdicts.observe)
+    return verdicts
 
 
 def build_engine(settings: Settings, registry: Registry | None = None, loader: str = LOADER) -> Engine:

@@ -305,6 +305,7 @@ def explain(
     from reward_service import terminal
     from reward_service.dump import Refused
     from reward_service.local import explained, item_in
+    from reward_service.terminal_explain import show_explained
 
     given = {
         "data_source": data_source,
@@ -324,7 +325,7 @@ def explain(
     if as_json:
         typer.echo(terminal.as_json(told))
     else:
-        terminal.show_explained(console(), told)
+        show_explained(console(), told)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ from typing import Any
 
 from reward_service.assemble import build_engine
 from reward_service.dump import open_input
-from reward_service.engine.channel import plain
 from reward_service.engine.scorer import Scorer
 from reward_service.errors import BadRequest
 from reward_service.gateway.core import row_of
+from reward_service.gateway.explanation import explanation
 from reward_service.settings import Settings
 from reward_service.wire import ItemIn, decode_item, result
 
@@ -95,19 +95,10 @@ def _json_or_text(text: str) -> Any:
 
 
 async def explained(settings: Settings, item: ItemIn) -> dict[str, Any]:
-    """The item's result as plain data, with the trace, the rule, and what it was judged on."""
+    """The explanation of one item, as `POST /v1/explain` gives it."""
     engine = build_engine(settings)
+    row = row_of(item)
     async with engine.running:
-        (scored,) = await engine.scorer.score_many([replace(row_of(item), explain=True)])
-    outcome = scored.outcome
-    handler = engine.registry.handlers.get(outcome.handler)
-    told = {name: plain(value) for name, value in result(outcome, 0, item.id).items()}
-    return told | {
-        "data_source": item.data_source or item.domain,
-        "routed_to": scored.data_source if handler else None,
-        "profile": item.profile.value,
-        "rule": handler.summary if handler else None,
-        "response": item.response or "",
-        "ground_truth": plain(item.gold()),
-        "trace": plain(outcome.trace),
-    }
+        (key,) = await engine.scorer.keys_of([row])
+        (scored,) = await engine.scorer.score_many([replace(row, explain=True)])
+    return explanation(row, scored, engine.registry, verdict=key.hex()[:16] if key else "")

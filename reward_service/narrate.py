@@ -107,9 +107,12 @@ def compared(comparator: str, said: bool | None, note: str = "") -> None:
 
 
 def check(name: str, passed: bool, **told: object) -> None:
-    """A test, cell or instruction, and what came of it: `expected`, `got`, `input`, `status`, `message`, `stderr`."""
+    """A test, cell or instruction, and what came of it: `expected`, `got`, `input`, `status`, `message`, `stderr`.
+
+    What is None or empty is left out.
+    """
     if _listener is not None:
-        shown = {key: _text(value) for key, value in told.items() if value not in (None, "")}
+        shown = {key: _text(value) for key, value in told.items() if value is not None and value != ""}
         _listener.add("checks", {"name": name, "passed": passed, **shown})
 
 
@@ -170,6 +173,13 @@ def explained(
     if isinstance(decision, Outcome):
         return replace(decision, trace={**decision.trace, _CARRIED: told}) if told else decision
     return replace(decision, notes={_CARRIED: told, _NOTES: decision.notes})
+
+
+def with_account(outcome: Outcome, notes: Any) -> Outcome:
+    """The outcome of an item that was to be explained and never got back to its handler, with what had been told."""
+    if _CARRIED in outcome.trace or type(notes) is not dict or not notes.get(_CARRIED):
+        return outcome
+    return replace(outcome, trace={**outcome.trace, _CARRIED: notes[_CARRIED]})
 
 
 def account_of(outcome: Outcome) -> Mapping[str, Any]:

@@ -50,6 +50,11 @@ class Settings(BaseSettings):
         65_536, ge=1, description="Items being scored at once; beyond it requests get 429 with Retry-After."
     )
     cache_items: int = Field(100_000, ge=0, description="Outcomes kept in the process's memory; 0 for none.")
+    verdict_bytes: int = Field(
+        8 << 20,
+        ge=0,
+        description="Bytes of verdicts kept in memory to be looked at (`/explain`, `/v1/verdicts`); 0 for none.",
+    )
     ground_truth_bytes: int = Field(1 << 30, ge=0, description="Bytes of uploaded ground truths kept.")
     max_ground_truth_bytes: int = Field(64 << 20, ge=1, description="Bytes of one uploaded ground truth.")
     sandbox: Literal["auto", "docker", "bubblewrap", "none"] = Field(

@@ -1,4 +1,4 @@
-"""What the command line shows: progress, tables and an explained item, for a terminal or as plain text.
+"""What the command line shows: progress and tables, for a terminal or as plain text.
 
 What is decided here: the words and columns that a reader sees, and that a log gets a line every ten seconds where
 a terminal gets a bar with rate and ETA.
@@ -169,48 +169,6 @@ def show_source(console: Console, row: Mapping[str, Any]) -> None:
     console.print(
         json.dumps(row["example"], ensure_ascii=False), soft_wrap=True, markup=False, highlight=False
     )
-
-
-def show_explained(console: Console, told: Mapping[str, Any]) -> None:
-    """One judged item: what was extracted, which rule fired, and why."""
-    error = told["status"] == "error"
-    verdict = "error: not judged" if error else f"score {told['score']:g}"
-    colour = "yellow" if error else ("green" if told["correct"] else "red")
-    meaning = REASONS[Reason(told["reason"])][2]
-    console.print(Text.assemble((verdict, f"bold {colour}"), f"  {told['reason']}: {meaning}"))
-    made = Table.grid(padding=(0, 2))
-    made.add_column(style="bold")
-    made.add_column(overflow="fold")
-    made.add_row("data source", Text(clean(_routed(told))))
-    if told["handler"]:
-        made.add_row("handler", f"{told['handler']} {told['version']}, profile {told['profile']}")
-        made.add_row("rule", Text(told["rule"]))
-    made.add_row("ground truth", Text(_short(told["ground_truth"])))
-    made.add_row("response", Text(_tail(told["response"])))
-    made.add_row("extracted", Text(NONE if told["extracted"] is None else _short(told["extracted"])))
-    if told["flags"]:
-        made.add_row("flags", Text(", ".join(told["flags"]), style="yellow"))
-    for part in ("detail", "trace"):
-        for key, value in told[part].items():
-            made.add_row(Text(clean(f"{part}: {key}")), Text(_short(value)))
-    made.add_row("CPU", f"{told['verify_ms']:.2f} ms")
-    console.print(made)
-
-
-def _routed(told: Mapping[str, Any]) -> str:
-    if told["routed_to"] in (None, told["data_source"]):
-        return told["data_source"] or NONE
-    return f"{told['data_source']} → {told['routed_to']}"
-
-
-def _short(value: Any) -> str:
-    text = clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
-    return text if len(text) <= RESPONSE_TAIL else f"{text[:RESPONSE_TAIL]}… ({len(text):,} characters)"
-
-
-def _tail(text: str) -> str:
-    text = clean(text)
-    return text if len(text) <= RESPONSE_TAIL else f"({len(text):,} characters) …{text[-RESPONSE_TAIL:]}"
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from reward_service.engine.channel import Task, answer_to_plain
 from reward_service.engine.judging import JudgeModel
 from reward_service.engine.ports import Sandbox
 from reward_service.errors import JudgeUnavailable, SandboxUnavailable, ServiceError
+from reward_service.narrate import with_account
 from reward_service.questions import Ask, Opinion
 from reward_service.registry import Decision, Registry
 from reward_service.runs import RunResult, Work
@@ -82,6 +83,8 @@ class Executor:
                 log.error("an item of handler %s: %s\n%s", handler.name, type(error).__name__, place)
                 message = f"running the item failed: {type(error).__name__}"
                 outcome = cannot_judge(Reason.INTERNAL, message)
+        if task.explain:
+            outcome = with_account(outcome, work.notes)
         return replace(outcome, handler=handler.name, version=handler.version)
 
     async def _attempt(self, task: Task, work: Work, until: float) -> Outcome:

@@ -9,8 +9,9 @@ score and everything that can is in the fingerprint.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -22,6 +23,8 @@ from reward_service.questions import Ask
 from reward_service.registry import MAX_NAME, Decision, Handler, Registry, Route
 from reward_service.runs import Work
 from reward_service.types import Item, Outcome, Profile, Reason, Status, cannot_judge, fingerprint
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,9 @@ MAX_DEPTH = 200
 """Nesting of a ground truth or field, as in the JSON of a request: deeper values break encoders, not items."""
 
 
+Observer = Callable[[Mapping[bytes, Prepared], Sequence[Scored | None], Sequence[Row]], None]
+
+
 class Scorer:
     """Scores rows with a pool, a cache and a store of uploaded ground truths."""
 
@@ -81,6 +87,8 @@ class Scorer:
         self._cache = cache
         self._ground_truths = ground_truths
         self._routes: dict[tuple[str | None, str | None], Route | Outcome] = {}
+        self.observers: list[Observer] = []
+        """Told what was judged, after it was; what they do must be cheap, and can't change a result."""
 
     async def score_many(self, rows: Sequence[Row], *, seconds: float = 600.0) -> list[Scored]:
         """One `Scored` per row, in the order of the rows, within about `seconds`.
@@ -112,7 +120,30 @@ class Scorer:
                 group = groups[key] = Prepared(item, route.handler)
             group.places.append(place)
         await self._judge(groups, results, until)
+        for observe in self.observers:
+            try:
+                observe(groups, results, rows)
+            except Exception as error:  # nobody who looks on may cost a result
+                log.error("an observer of results failed: %s", type(error).__name__)
         return [result for result in results if result is not None]
+
+    async def keys_of(self, rows: Sequence[Row]) -> list[bytes | None]:
+        """The fingerprints of rows, as they are scored; None for a row that can't be an item."""
+        references = await self._resolve(rows)
+        keys: list[bytes | None] = []
+        for row in rows:
+            route = self._route(row)
+            item = None if isinstance(route, Outcome) else self._item(row, route, references)
+            if isinstance(route, Outcome) or item is None or isinstance(item, Outcome):
+                keys.append(None)
+                continue
+            try:
+                keys.append(
+                    fingerprint(route.handler.name, route.handler.version, replace(item, explain=False))
+                )
+            except ValueError:
+                keys.append(None)
+        return keys
 
     async def _judge(self, groups: dict[bytes, Prepared], results: list[Scored | None], until: float) -> None:
         keys = list(groups)

@@ -27,6 +27,7 @@ from reward_service.gateway import (
     access,
     batches,
     dialects,
+    explain,
     files,
     pages,
     problems,
@@ -126,6 +127,7 @@ def create_app(engine: Engine, settings: Settings, jobs: Batches | None = None) 
     _scoring_routes(app, gateway)
     _ground_truth_routes(app, gateway)
     programs.add_routes(app, gateway, PROBLEM_RESPONSES)
+    explain.add_routes(app, gateway, PROBLEM_RESPONSES)
     if jobs is not None:
         stored = files.Files(settings.files_dir, settings.files_bytes)
         files.add_routes(app, gateway, stored, PROBLEM_RESPONSES)
@@ -154,7 +156,9 @@ def _scoring_routes(app: FastAPI, gateway: Gateway) -> None:
             seconds = gateway.deadline(asked_deadline(request))
             item = decode_item(await gateway.body(request))
             (scored,) = await gateway.score([item], seconds)
-            return Response(encode(result(scored.outcome, 0, item.id)), media_type=JSON)
+            told = result(scored.outcome, 0, item.id)
+            await explain.name_verdicts(gateway, request, [item], [told])
+            return Response(encode(told), media_type=JSON)
 
     @app.post(
         "/v1/score/batch",
@@ -188,6 +192,7 @@ def _scoring_routes(app: FastAPI, gateway: Gateway) -> None:
                 result(one.outcome, index, item.id)
                 for index, (one, item) in enumerate(zip(scored, batch.items, strict=True))
             ]
+            await explain.name_verdicts(gateway, request, batch.items, results)
             return Response(encode({"results": results}), media_type=JSON)
 
 
@@ -338,7 +343,13 @@ def _document(app: FastAPI) -> None:
         if app.openapi_schema is None:
             document = original()
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            models: list[type[BaseModel]] = [ItemIn, BatchIn, *programs.MODELS, *batches.MODELS]
+            models: list[type[BaseModel]] = [
+                ItemIn,
+                BatchIn,
+                *programs.MODELS,
+                *batches.MODELS,
+                *explain.MODELS,
+            ]
             for model in models:
                 schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 schemas.update(schema.pop("$defs", {}))

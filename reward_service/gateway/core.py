@@ -14,6 +14,7 @@ from reward_service import __version__
 from reward_service.engine.ports import GroundTruths, Quotas, Sandbox
 from reward_service.engine.quotas import MemoryQuotas
 from reward_service.engine.scorer import Row, Scored, Scorer
+from reward_service.engine.verdicts import Verdicts
 from reward_service.errors import BadRequest, ServiceError
 from reward_service.gateway.access import Access, keys_by
 from reward_service.gateway.admission import Admission
@@ -44,6 +45,7 @@ class Engine:
     listeners: list[Recorder] = field(default_factory=list)
     """Who hears of results that reach no route: those of batches that this process works on."""
     quotas: Quotas = field(default_factory=MemoryQuotas)
+    verdicts: Verdicts = field(default_factory=lambda: Verdicts(0))
 
     def ready(self) -> bool:
         """Can an item be judged now?"""

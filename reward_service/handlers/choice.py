@@ -113,7 +113,7 @@ _SAYS: dict[Kind, str] = {
     Kind.SEVERAL: "the answer names several options, or stands beside another one: {}",
     Kind.HEDGED: "the answer is in doubt",
     Kind.DENIED: "the option is denied",
-    Kind.EMPTY: "no closed box or <answer>, no line \"The answer is …\", and the last line is no option",
+    Kind.EMPTY: 'no closed box or <answer>, no line "The answer is …", and the last line is no option',
     Kind.OTHER: "the answer is neither a letter nor the text of exactly one option",
 }
 
@@ -172,8 +172,13 @@ def _find(text: str, options: Options) -> Found:
     for said in statements(text, 0, options):
         if said.reading.kind is not Kind.DENIED:
             if narrate.listening():
-                end = text.find("\n", said.said)
-                narrate.found("the last statement of an answer", text, said.start, end if end >= 0 else len(text))
+                line_end = text.find("\n", said.said)
+                narrate.found(
+                    "the last statement of an answer",
+                    text,
+                    said.start,
+                    line_end if line_end >= 0 else len(text),
+                )
             beside = _beside(text, said.start, options)
             return _settle(said.reading, said.shown, beside, said.reading.letters in denied, ())
         denied.append(said.reading.letters)

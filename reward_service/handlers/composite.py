@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from reward_service import narrate
 from reward_service.handlers._form import CHECKS, FormError
 from reward_service.handlers._literal import LiteralError, parse_json
 from reward_service.questions import Ask
@@ -249,6 +250,10 @@ def combined(parts: Sequence[Part], explain: bool) -> Outcome:
     broken = _error(parts)
     if broken is not None:
         return broken
+    for part in parts if narrate.listening() else ():
+        if part.outcome is not None:
+            got = f"{part.outcome.score} {part.outcome.reason}"
+            narrate.check(part.name, bool(part.outcome.correct), got=got, input=f"weight {part.weight:g}")
     total = sum(part.weight for part in parts)
     outcomes = [(part, part.outcome) for part in parts if part.outcome is not None]
     value = sum(part.weight * (outcome.score or 0.0) for part, outcome in outcomes) / total

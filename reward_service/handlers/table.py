@@ -24,6 +24,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from reward_service import narrate
 from reward_service.handlers._quantity import Date, Quantity, parse_date, parse_quantity, same_amount
 from reward_service.handlers._table_answer import Found, find_answer, normal_text, readings, undress
 from reward_service.handlers._table_gold import (

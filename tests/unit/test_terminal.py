@@ -11,7 +11,12 @@ from rich.console import Console
 from reward_service import terminal as module
 from reward_service.analysis.summary import Summary
 from reward_service.bulk import Progress
-from reward_service.terminal import as_json, progress, show_explained, show_summary
+from reward_service.engine.scorer import Row, Scored
+from reward_service.gateway.explanation import explanation
+from reward_service.registry import Registry
+from reward_service.terminal import as_json, progress, show_summary
+from reward_service.terminal_explain import show_explained
+from reward_service.types import Reason, reject
 from reward_service.visible import clean
 
 HOSTILE = "\x1b]52;c;ZXZpbA==\x07[red]\x9b2J\u202eevil\x7f\ud800[/red]"
@@ -48,25 +53,20 @@ def shown(console: Console) -> str:
 
 def test_a_hostile_item_is_only_shown() -> None:
     console = terminal()
-    told = {
-        "status": "scored",
-        "score": 0.0,
-        "correct": False,
-        "reason": "not_equal",
-        "data_source": HOSTILE,
-        "routed_to": "a",
-        "handler": "h",
-        "version": "1",
-        "profile": "strict",
-        "rule": "r",
-        "verify_ms": 0.0,
-        "ground_truth": [HOSTILE],
-        "response": HOSTILE,
-        "extracted": HOSTILE,
-        "flags": ["f"],
-        "detail": {"[red]": HOSTILE},
-        "trace": {HOSTILE: 1},
+    account = {
+        "part": [0, len(HOSTILE)],
+        "found": [{"rule": HOSTILE, "start": 0, "end": 5}],
+        "forms": [{"what": HOSTILE, "answer": HOSTILE, "ground_truth": HOSTILE}],
+        "comparators": [{"comparator": HOSTILE, "said": "equal", "note": HOSTILE}],
+        "checks": [{"name": HOSTILE, "passed": False, "got": HOSTILE, "stderr": HOSTILE}],
+        "missing": HOSTILE,
+        "more": {"checks": 2},
     }
+    outcome = reject(
+        Reason.NOT_EQUAL, HOSTILE, flags=("f",), trace={HOSTILE: 1, "narrated": account}, **{"[red]": HOSTILE}
+    )
+    row = Row(HOSTILE, HOSTILE, [HOSTILE])
+    told = explanation(row, Scored(outcome, "unknown", "unknown"), Registry())
     show_explained(console, told)
     assert "[red]" in shown(console)
     assert not {"\x1b", "\x07", "\x9b", "\u202e", "\x7f"} & set(shown(console))

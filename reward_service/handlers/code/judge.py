@@ -335,17 +335,21 @@ def _tell(notes: dict[str, Any], place: int, result: RunResult, reason: Reason |
     """One test, for whoever asks why."""
     if reason is None and notes["passed"] >= SHOWN_PASSED:
         return
-    got: object = result.stdout
-    if notes["kind"] == "calls" and result.status is RunStatus.OK:
-        got = repr(_returned(notes, result))
-    given = notes["inputs"][place]
+    given, expected, got = notes["inputs"][place], notes["outputs"][place], result.stdout or "(nothing)"
     if notes["kind"] == "calls":
-        given = ", ".join(repr(Decoder().decode(value)) for value in given["a"])
+        given, expected = _arguments(given), repr(expected)
+        got = repr(_returned(notes, result)) if result.status is RunStatus.OK else ""
     narrate.check(
-        f"test {place + 1}", reason is None, status=result.status.value, input=given,
-        expected=notes["outputs"][place], got=got, message=result.message, stderr=result.stderr,
-        cpu_seconds=f"{result.cpu_seconds:.3f}",
+        f"test {place + 1}", reason is None, status=result.status.value, input=given, expected=expected or "(nothing)",
+        got=got, message=result.message, stderr=result.stderr, cpu_seconds=f"{result.cpu_seconds:.3f}",
     )  # fmt: skip
+
+
+def _arguments(given: Any) -> str:
+    try:
+        return ", ".join(repr(Decoder().decode(value)) for value in given["a"])
+    except ValueRefused:
+        return "arguments that are too large to show"
 
 
 def _trace(notes: dict[str, Any], place: int, result: RunResult) -> dict[str, Any]:
@@ -418,8 +422,9 @@ def _tell_tests(source: str, result: RunResult, passed: int, tests: int) -> None
     """What the test code came to, for whoever asks why: the assertion that failed, split at its `==`."""
     told: dict[str, str] = {}
     line = _LINE.search(result.message)
-    for node in ast.walk(parse(source) or ast.Module([], [])) if line is not None else ():
-        if isinstance(node, ast.Assert) and node.lineno <= int(line.group(1)) <= (node.end_lineno or 0):
+    at = int(line.group(1)) if line is not None else 0
+    for node in ast.walk(parse(source) or ast.Module([], [])) if at else ():
+        if isinstance(node, ast.Assert) and node.lineno <= at <= (node.end_lineno or 0):
             told["input"] = ast.unparse(node.test)
             if isinstance(node.test, ast.Compare) and isinstance(node.test.ops[0], ast.Eq):
                 told["input"] = ast.unparse(node.test.left)

@@ -21,6 +21,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from reward_service import narrate
 from reward_service.handlers._optional import Missing, missing
 from reward_service.handlers._text import TAIL, final_part
 from reward_service.handlers.instruction import language, library
@@ -111,6 +112,9 @@ def _judge(item: Item, instructions: Sequence[Asked], *, published: bool, loose:
         return reject(Reason.NO_ANSWER, trace=trace)
     texts = _loose(text) if loose else [text]
     followed = [any(_follows(one, version) for version in texts) for one in instructions]
+    if narrate.listening():
+        for one, kept in zip(instructions, followed, strict=True):
+            narrate.check(one.identifier, kept, input=dict(one.arguments) or None)
     if not all(followed):
         return reject(Reason.CONSTRAINT_VIOLATED, trace=trace, followed=followed)
     if not published and _says_nothing(text, instructions, item.extra_info.get("question")):

@@ -96,7 +96,7 @@ _LACKING = {"box": "no closed \\boxed{…}", "hash": "no ####", "line": 'no line
 
 def _lacking(text: str, markers: frozenset[str]) -> str:
     """What was looked for and isn't there."""
-    wanted = " and ".join(said for marker, said in _LACKING.items() if marker in markers)
+    wanted = ", ".join(said for marker, said in _LACKING.items() if marker in markers)
     opened = " (a box is opened and never closed)" if "boxed{" in text else ""
     return f"{wanted} in the part that counts{opened}"
 
