@@ -30,6 +30,7 @@ from reward_service.engine.verdicts import Verdicts
 from reward_service.engine.worker import Worker, WorkerOptions
 from reward_service.gateway.app import create_app
 from reward_service.gateway.core import Engine, Recorder
+from reward_service.gateway.runs import RUN
 from reward_service.registry import Registry, load
 from reward_service.settings import Settings
 from reward_service.telemetry import Counters, Gauges, Metrics
@@ -292,7 +293,7 @@ def build_service(settings: Settings, registry: Registry | None = None, loader: 
 
 def build_verdicts(settings: Settings, scorer: Scorer) -> Verdicts:
     """What keeps a few of the scorer's verdicts."""
-    verdicts = Verdicts(settings.verdict_bytes)
+    verdicts = Verdicts(settings.verdict_bytes, run=RUN.get)
     if settings.verdict_bytes:
         scorer.observers.append(verdicts.observe)
     return verdicts

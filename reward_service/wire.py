@@ -114,9 +114,6 @@ class ResultOut(BaseModel):
     judge_ms: float = Field(description="Milliseconds of waiting for a judge model.")
     retryable: bool = Field(description="For an error: is sending the item again worth it?")
     mask_sample: bool = Field(description="For trainers that mask: true exactly for errors.")
-    verdict: str | None = Field(
-        None, description="With `?verdicts=1`: the id under which the verdict may be kept, for `/v1/explain`."
-    )
 
 
 class BatchOut(BaseModel):

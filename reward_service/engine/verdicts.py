@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import time
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,8 +54,10 @@ class _Kind:
 class Verdicts:
     """Verdicts by id, within `room` bytes; 0 keeps none."""
 
-    def __init__(self, room: int, *, seed: int | None = None) -> None:
+    def __init__(self, room: int, *, run: Callable[[], str] = str, seed: int | None = None) -> None:
+        """run: the training run of the request that is being answered, "" for none."""
         self._room = room
+        self._run = run
         self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._kinds: dict[tuple[str, str], _Kind] = {}
         self._size = {True: 0, False: 0}
@@ -94,7 +96,7 @@ class Verdicts:
             place = group.places[0]
             scored = results[place]
             if scored is not None:
-                self.keep(key, group.item, scored, getattr(rows[place], "run", ""))
+                self.keep(key, group.item, scored, rows[place].run or self._run())
 
     def keep(self, key: bytes, item: Item, scored: Scored, run: str = "", shadow: Mapping[str, Any] | None = None) -> None:  # fmt: skip
         """Keep one verdict; the same item again replaces it."""

@@ -146,6 +146,7 @@ def _scoring_routes(app: FastAPI, gateway: Gateway) -> None:
     @app.post(
         "/v1/score",
         summary="Score one item",
+        description="`?verdicts=1` adds `verdict`: the id under which it may be kept, for `/v1/explain`. Batches too.",
         response_model=ResultOut,
         responses=PROBLEM_RESPONSES,
         openapi_extra=body_of(ItemIn, EXAMPLE_ITEM),

@@ -20,13 +20,15 @@ from reward_service.engine.channel import plain
 from reward_service.engine.scorer import Row
 from reward_service.engine.verdicts import Kept, summary
 from reward_service.errors import BadRequest, NotFound
+from reward_service.gateway.access import CALLER, owns
 from reward_service.gateway.core import JSON, Gateway, asked_deadline, row_of
 from reward_service.gateway.explanation import explanation, shown
+from reward_service.keys import Scope
 from reward_service.wire import ItemIn, bad_request, encode, result
 
 VERDICT = r"^[0-9a-f]{16}$"
 EXAMPLE = {
-    "item": {"data_source": "math__aime", "response": "The answer is \\boxed{41}.", "ground_truth": "42"}
+    "item": {"data_source": "math__aime", "response": "The answer is \\boxed{42}.", "ground_truth": "42"}
 }
 
 
@@ -45,12 +47,12 @@ _ASKED = TypeAdapter(ExplainIn)
 
 def sees_ground_truths() -> bool:
     """May the caller see ground truths and expected values?"""
-    return True
+    return CALLER.get().may(Scope.EXPLAIN)
 
 
 def may_see(kept: Kept) -> bool:
-    """May the caller see this verdict?"""
-    return bool(kept.id)
+    """May the caller see this verdict? Responses belong to the name that sent them."""
+    return owns(kept.tenant)
 
 
 def add_routes(app: FastAPI, gateway: Gateway, responses: dict[int | str, dict[str, Any]]) -> None:
@@ -88,13 +90,7 @@ def add_routes(app: FastAPI, gateway: Gateway, responses: dict[int | str, dict[s
         data_source: Annotated[str | None, Query(max_length=200)] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> Response:
-        golds = sees_ground_truths()
-        found = [
-            summary(kept, golds=golds) | {"data_source": kept.data_source}
-            for kept in gateway.engine.verdicts.all(data_source)
-            if may_see(kept)
-        ]
-        return Response(encode({"verdicts": found[:limit]}), media_type=JSON)
+        return Response(encode({"verdicts": listed(gateway, data_source, limit)}), media_type=JSON)
 
     @app.get(
         "/v1/verdicts/{verdict}",
@@ -115,6 +111,13 @@ def decode(body: bytes) -> ExplainIn:
     if (asked.item is None) is (asked.verdict is None):
         raise BadRequest("give `item` or `verdict`, and not both")
     return asked
+
+
+def listed(gateway: Gateway, data_source: str | None, limit: int = 100) -> list[dict[str, Any]]:
+    """What the caller may see of the kept verdicts (of one routing entry), odd ones first, then the newest."""
+    golds = sees_ground_truths()
+    found = [kept for kept in gateway.engine.verdicts.all(data_source) if may_see(kept)]
+    return [summary(kept, golds=golds) | {"data_source": kept.data_source} for kept in found[:limit]]
 
 
 def find(gateway: Gateway, name: str) -> Kept:

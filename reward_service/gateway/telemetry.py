@@ -12,6 +12,7 @@ from fastapi import FastAPI, Query
 from starlette.responses import Response
 
 from reward_service.gateway.core import JSON, Gateway
+from reward_service.gateway.explain import listed
 from reward_service.health.monitor import Monitor
 from reward_service.health.series import STEP_SECONDS
 from reward_service.wire import encode
@@ -58,4 +59,6 @@ def add_routes(app: FastAPI, gateway: Gateway, problem_responses: dict[int | str
         data_source: Annotated[str | None, Query(max_length=200)] = None,
     ) -> Response:
         found = gateway.metrics.monitor.show(minutes, run, data_source or None)
+        if data_source:
+            found["verdicts"] = listed(gateway, data_source)
         return Response(encode(found), headers={"Cache-Control": "no-store"}, media_type=JSON)
