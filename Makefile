@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev serve demo test test-languages fault test-trainers example-grpo lint types accuracy bench lock tables clean
+.PHONY: help setup setup-dev serve demo test test-languages test-compose manifests fault test-trainers example-grpo lint types accuracy bench lock tables clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -73,6 +73,13 @@ accuracy: setup-dev  ## agreement with the labelled sets, per handler
 
 bench: setup-dev  ## CPU per item: gateway, pool, handlers, cache
 	$(BIN)/python -m tests.load $(ARGS)
+
+manifests: setup-dev  ## render deploy/k8s from the Helm chart, and the engine's Dockerfile from the sandbox's
+	$(BIN)/python -m deploy.manifests
+	$(BIN)/python deploy/images/engine/make.py
+
+test-compose: setup-dev  ## build the images and run the whole stack of docker-compose.yml on an engine of the tests' own
+	REWARD_SERVICE_TEST_COMPOSE=1 $(BIN)/python -m pytest -q -x tests/deploy/test_stack.py $(ARGS)
 
 tables: setup-dev  ## regenerate the generated tables in README.md
 	$(BIN)/python -m tests.tables --write

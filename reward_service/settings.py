@@ -5,16 +5,26 @@ The README's table is generated from this class.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class Settings(BaseSettings):
-    """Read from the environment; the command line's flags override it."""
+SECRETS = Path("/run/secrets")
+"""Where containers get secrets as files: `reward_service_redis_password` there is the setting, if the environment has none."""
 
-    model_config = SettingsConfigDict(env_prefix="REWARD_SERVICE_", extra="ignore", frozen=True)
+
+class Settings(BaseSettings):
+    """Read from the environment and from files of secrets; the command line's flags override both."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="REWARD_SERVICE_",
+        extra="ignore",
+        frozen=True,
+        secrets_dir=SECRETS if SECRETS.is_dir() else None,
+    )
 
     host: str = Field("127.0.0.1", description="Address to listen on. Loopback unless you say otherwise.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
