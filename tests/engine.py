@@ -17,6 +17,7 @@ from typing import NoReturn
 import pytest
 
 from deploy.engine import engine as own
+from deploy.manifests import NoHelm, helm
 from reward_service.adapters.docker_api import DEFAULT_HOST, EngineApi, EngineError
 from reward_service.sandbox_images import BuildError, Kind, build
 
@@ -95,6 +96,10 @@ def main() -> int:
     """`python -m tests.engine`: have everything that the tests need, so that none of them waits for a build."""
     trouble = own.install()
     print(trouble, file=sys.stderr) if trouble else None
+    try:
+        helm()
+    except NoHelm as error:
+        print(error, file=sys.stderr)
     try:
         with running() as host:
             print(host, *(image(host, kind) for kind in Kind))

@@ -16,3 +16,7 @@ random() {
 
 random /run/secrets/reward_service_redis_password
 random /run/secrets/grafana_password
+if [ ! -s /run/secrets/prometheus_key ]; then
+  reward-service keys create prometheus --scope read --file /run/keys/keys.json > /run/secrets/prometheus_key.new
+  mv /run/secrets/prometheus_key.new /run/secrets/prometheus_key
+fi

@@ -35,11 +35,12 @@ PACKAGES = {
     "debootstrap": "debootstrap",
     "redis-server": "redis-server",
     "faketime": "faketime",
+    "docker-compose": "docker-compose",
     "chromium": "chromium",
     "runsc": "runsc",
 }
 """Command -> Debian package."""
-NEEDED = ("dockerd", "bwrap", "debootstrap", "redis-server", "faketime", "chromium")
+NEEDED = ("dockerd", "bwrap", "debootstrap", "redis-server", "faketime", "docker-compose", "chromium")
 OPTIONAL = ("runsc",)
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
