@@ -115,6 +115,36 @@ def worker(
     raise typer.Exit(code)
 
 
+@app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Check this machine and the settings: what is fine, what is not, and what to do. Exit code 1 if something fails."""
+    import logging
+    from dataclasses import asdict
+
+    from reward_service.doctor import State, examine
+
+    settings = settings_with()
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)  # the findings say it
+    try:
+        found = asyncio.run(examine(settings))
+    finally:
+        logging.disable(before)
+    if as_json:
+        from reward_service import terminal
+
+        typer.echo(terminal.as_json([asdict(finding) for finding in found]))
+    else:
+        colours = {State.OK: "green", State.WARN: "yellow", State.FAIL: "red", State.SKIP: None}
+        for finding in found:
+            state = typer.style(f"{finding.state.value:4}", fg=colours[finding.state])
+            typer.echo(f"{state}  {finding.check:16}  {finding.seen}")
+            if finding.advice:
+                typer.echo(f"{'':24}-> {finding.advice}")
+    if any(finding.state is State.FAIL for finding in found):
+        raise typer.Exit(STOPPED)
+
+
 def settings_with(**given: Any) -> Settings:
     """The settings of the environment, with the flags that were given. Ends with USAGE if a value is none."""
     from pydantic import ValidationError

@@ -194,6 +194,10 @@ class Keys:
     def __len__(self) -> int:
         return len(self._by_digest)
 
+    def all(self) -> list[Key]:
+        """Every key."""
+        return list(self._by_digest.values())
+
     def find(self, secret: str) -> Key | None:
         """The key that this is, if it is one and has not expired."""
         if time.monotonic() >= self._look_at:

@@ -5,8 +5,9 @@ The README's table is generated from this class.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -182,3 +183,13 @@ class Settings(BaseSettings):
     exit_when_orphaned: bool = Field(
         True, description="A worker stops when the process that started it is gone."
     )
+
+    def shown(self) -> dict[str, Any]:
+        """Every setting as it is in force, for people: passwords and keys as `***`, also those within URLs."""
+        return {name: _shown(name, value) for name, value in self}
+
+
+def _shown(name: str, value: Any) -> Any:
+    if isinstance(value, SecretStr) or name.endswith("password"):
+        return "***" if str(value) else ""
+    return re.sub(r"://[^/@\s]*@", "://***@", value) if isinstance(value, str) else value

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path
@@ -38,6 +40,7 @@ from reward_service.gateway import (
 from reward_service.gateway.core import JSON, Engine, Gateway, asked_deadline
 from reward_service.gateway.middleware import Requests, pieces, whole_body
 from reward_service.gateway.runs import RunIds
+from reward_service.keys import Scope
 from reward_service.settings import Settings
 from reward_service.wire import (
     BatchIn,
@@ -258,6 +261,7 @@ def ground_truth_value(body: bytes, kind: str) -> object:
 
 def _information_routes(app: FastAPI, gateway: Gateway, jobs: Batches | None) -> None:
     registry = gateway.engine.registry
+    libraries = library_versions()
     kept = None if jobs is None else "durable" if gateway.settings.redis_url else "in_process"
 
     @app.get("/v1/data-sources", summary="What is routed where, and what its rows look like", tags=["about"])
@@ -286,20 +290,19 @@ def _information_routes(app: FastAPI, gateway: Gateway, jobs: Batches | None) ->
 
     @app.get("/v1/info", summary="Versions, limits and state", tags=["about"])
     async def info() -> Response:
-        return Response(
-            encode(
-                {
-                    "name": "reward-service",
-                    "version": __version__,
-                    "handlers": {handler.name: handler.version for handler in registry.handlers.values()},
-                    "batches": kept,
-                    "limits": gateway.settings.model_dump(include=SHOWN_SETTINGS),
-                    "state": {name: read() for name, (_, read) in gateway.engine.gauges.items()},
-                    "items_in_flight": gateway.admission.under_way,
-                }
-            ),
-            media_type=JSON,
-        )
+        told = {
+            "name": "reward-service",
+            "version": __version__,
+            "handlers": {handler.name: handler.version for handler in registry.handlers.values()},
+            "libraries": libraries,
+            "batches": kept,
+            "limits": gateway.settings.model_dump(include=SHOWN_SETTINGS),
+            "state": {name: read() for name, (_, read) in gateway.engine.gauges.items()},
+            "items_in_flight": gateway.admission.under_way,
+        }
+        if access.CALLER.get().may(Scope.READ):
+            told["settings"] = gateway.settings.shown()
+        return Response(encode(told), media_type=JSON)
 
     @app.get("/healthz", summary="Is the process alive?", tags=["about"])
     async def healthz() -> dict[str, str]:
@@ -321,6 +324,24 @@ def _information_routes(app: FastAPI, gateway: Gateway, jobs: Batches | None) ->
     @app.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse, tags=["about"])
     async def metrics() -> Response:
         return Response(gateway.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+LIBRARIES = (
+    "sympy", "math-verify", "python-flint", "pint", "rdkit", "if-verifiable", "nltk", "reasoning-gym", "pydantic",
+    "fastapi", "redis",
+)  # fmt: skip
+"""Those that decide scores, and those that requests pass."""
+
+
+def library_versions() -> dict[str, str]:
+    """What is installed of LIBRARIES, and the interpreter."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 SHOWN_SETTINGS = {

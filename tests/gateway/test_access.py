@@ -357,3 +357,24 @@ def test_serving_others_without_keys_ends_with_what_to_do(monkeypatch: pytest.Mo
     ended = CliRunner().invoke(app, ["serve", "--host", "0.0.0.0", "--port", "0"])
     assert ended.exit_code == 2
     assert "reward-service keys create" in ended.stderr and "REWARD_SERVICE_AUTH=off" in ended.stderr
+
+
+def test_the_settings_in_force_are_shown_without_secrets_to_who_may_read(file: Path, make: Make) -> None:
+    score, read = bearer(make("a", Scope.SCORE)), bearer(make("b", Scope.READ))
+    client = quick(
+        keys_file=str(file),
+        judge_api_key="planted-1",
+        redis_password="planted-2",
+        redis_url="redis://user:planted-3@127.0.0.1:9/0",
+        judge_urls="https://u:planted-4@one/v1,https://planted-5@two/v1",
+    )
+    assert "settings" not in client.get("/v1/info", headers=score).json()
+    told = client.get("/v1/info", headers=read)
+    shown = told.json()["settings"]
+    assert (shown["judge_api_key"], shown["redis_password"]) == ("***", "***")
+    assert shown["redis_url"] == "redis://***@127.0.0.1:9/0"
+    assert shown["judge_urls"] == "https://***@one/v1,https://***@two/v1"
+    assert "planted" not in told.text
+    assert shown.keys() == set(Settings.model_fields)
+    assert told.json()["libraries"]["sympy"]
+    assert "settings" in quick().get("/v1/info").json()
