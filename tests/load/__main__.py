@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 BENCHES = sorted(path.stem.removesuffix("_bench") for path in Path(__file__).parent.glob("*_bench.py"))
+TAKE_FLAGS = {"http", "scaling", "overload"}
 
 if __name__ == "__main__":
     flags = [word for word in sys.argv[1:] if word.startswith("-")]
@@ -14,5 +15,6 @@ if __name__ == "__main__":
     for name in names:
         print(f"== {name}", flush=True)
         subprocess.run(
-            [sys.executable, "-m", f"tests.load.{name}_bench", *(flags if name == "http" else [])], check=True
+            [sys.executable, "-m", f"tests.load.{name}_bench", *(flags if name in TAKE_FLAGS else [])],
+            check=True,
         )
