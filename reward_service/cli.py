@@ -20,6 +20,7 @@ import typer
 
 from reward_service import batch_cli, keys_cli, sandbox_cli
 from reward_service.batch_cli import Via
+from reward_service.load import command as load_command
 from reward_service.types import Profile
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ app.add_typer(batch_cli.app, name="batch")
 app.add_typer(sandbox_cli.app, name="sandbox")
 app.add_typer(keys_cli.app, name="keys")
 app.command()(batch_cli.rescore)
+app.command()(load_command.load)
 
 
 def main() -> None:

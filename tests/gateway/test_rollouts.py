@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from reward_service.client import Client
-from tests.load.rollouts import KINDS, rollouts
+from reward_service.load.rollouts import KINDS, rollouts
 
 
 def test_the_mix_is_guru_s() -> None:

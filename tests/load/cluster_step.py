@@ -32,8 +32,8 @@ from typing import Any, NamedTuple
 import httpx2
 
 from reward_service.client import AsyncClient, Client
+from reward_service.load.rollouts import Rollout, rollouts
 from tests.load.measure import Cpu, cpu_of, free_port
-from tests.load.rollouts import Rollout, rollouts
 
 ROOT = Path(__file__).parents[2]
 WORKERS = 4

@@ -27,9 +27,9 @@ from typing import NamedTuple
 
 from reward_service.engine.records import Entry
 from reward_service.engine.scorer import Row
+from reward_service.load.rollouts import rollouts
 from tests.fault.fleets import HANDLERS, Fleet
 from tests.load.measure import cpu_of
-from tests.load.rollouts import rollouts
 from tests.redis_server import Server
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

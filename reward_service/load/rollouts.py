@@ -135,8 +135,9 @@ def grid(dice: random.Random) -> tuple[str, Any, str, str, dict[str, Any]]:
 
 
 def codeio(dice: random.Random) -> tuple[str, Any, str, str, dict[str, Any]]:
-    value = {"total": dice.randrange(1_000), "names": dice.sample(["a", "b", "c"], 2)}
-    wrong = {**value, "total": value["total"] + 1}
+    total = dice.randrange(1_000)
+    value = {"total": total, "names": dice.sample(["a", "b", "c"], 2)}
+    wrong = {**value, "total": total + 1}
     text = json.dumps({"output": value})
     return "simulation__codeio", text[1:-1], f"```json\n{text}\n```", f"```json\n{json.dumps({'output': wrong})}\n```", {}  # fmt: skip
 
@@ -160,7 +161,7 @@ KINDS: list[tuple[str, float, Maker]] = [
 
 def rollouts(seed: int = 7, prompts: int = PROMPTS, samples: int = SAMPLES) -> Iterator[Rollout]:
     """The step, prompt by prompt."""
-    dice = random.Random(seed)
+    dice = random.Random(seed)  # noqa: S311 - load, not secrets
     makers = dice.choices(KINDS, weights=[weight for _, weight, _ in KINDS], k=prompts)
     for domain, _, maker in makers:
         source, gold, right, wrong, extra = maker(dice)
