@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from reward_service.health.jumps import BASELINE, RECENT, Point, jumped
+from reward_service.health.jumps import KEPT, Point, jumped
 from reward_service.health.series import MAX_PAIRS, Running
 from reward_service.health.tally import NO_SUMS, Sums
 from reward_service.types import REASONS, Reason, Status
 
-POINT_ITEMS = 64
+POINT_ITEMS = 128
+CALM_POINTS = 2
 ACCEPTED_SECONDS = 1_800.0
 ERROR_SECONDS = 120.0
 ERROR_ITEMS = 10
@@ -35,20 +36,40 @@ SUSPECT_SHARE = 0.1
 
 
 class Figure(NamedTuple):
-    """What is watched for jumps: its name, how it is read from sums, the least difference, and which way is bad (0: both)."""
+    """What is watched for jumps: its name, how mean and variance per item are read from sums, the least difference, the
+    least scatter, and which way is bad (0: both).
+    """
 
     kind: str
-    read: Callable[[Sums], float]
+    read: Callable[[Sums], tuple[float, float]]
     least: float
     floor: float
     way: int
 
 
+def share(part: float, whole: float) -> tuple[float, float]:
+    """A rate, and its variance per item."""
+    rate = part / whole
+    return rate, rate * (1 - rate)
+
+
+def score(sums: Sums) -> tuple[float, float]:
+    """The mean score."""
+    mean = sums.score / sums.scored
+    return mean, max(0.0, sums.score_squares / sums.scored - mean * mean)
+
+
+def log_length(sums: Sums) -> tuple[float, float]:
+    """The logarithm of the mean length: half and double are as far away."""
+    mean = max(1.0, sums.chars / sums.scored)
+    return math.log(mean), max(0.0, sums.chars_squares / sums.scored / mean**2 - 1.0)
+
+
 FIGURES = (
-    Figure("score_jump", lambda s: s.score / s.scored, 0.15, 0.01, 0),
-    Figure("no_answer_jump", lambda s: (s.no_answer + s.malformed) / s.scored, 0.15, 0.01, 1),
-    Figure("flag_jump", lambda s: s.flagged / s.items, 0.05, 0.005, 1),
-    Figure("length_jump", lambda s: math.log(max(1.0, s.chars / s.scored)), math.log(1.5), 0.02, 0),
+    Figure("score_jump", score, 0.15, 0.01, 0),
+    Figure("no_answer_jump", lambda s: share(s.no_answer + s.malformed, s.scored), 0.15, 0.01, 1),
+    Figure("flag_jump", lambda s: share(s.flagged, s.items), 0.05, 0.005, 1),
+    Figure("length_jump", log_length, math.log(1.5), 0.02, 0),
 )
 
 
@@ -84,7 +105,7 @@ class Watched:
 
     gathered: Sums = NO_SUMS
     since: float = 0.0
-    points: deque[tuple[float, Sums]] = field(default_factory=lambda: deque(maxlen=BASELINE + RECENT))
+    points: deque[tuple[float, Sums]] = field(default_factory=lambda: deque(maxlen=KEPT))
     alarms: dict[str, Alarm] = field(default_factory=dict)
     errors: deque[tuple[float, int, Counter[Reason]]] = field(default_factory=deque)
     failing_since: float = 0.0
@@ -204,12 +225,12 @@ class Alerts:
     def _look(self, watched: Watched, source: str) -> None:
         at = watched.points[-1][0]
         for figure in FIGURES:
-            values = [Point(when, figure.read(sums), sums.scored) for when, sums in watched.points]
+            values = [point_of(figure, when, sums) for when, sums in watched.points]
             alarm = watched.alarms.get(figure.kind)
             if alarm is not None:
                 back = abs(values[-1].value - alarm.expected) < 0.5 * abs(alarm.value - alarm.expected)
                 alarm.calm = alarm.calm + 1 if back else 0
-                if alarm.calm >= RECENT or at - alarm.since > ACCEPTED_SECONDS:
+                if alarm.calm >= CALM_POINTS or at - alarm.since > ACCEPTED_SECONDS:
                     del watched.alarms[figure.kind]
                 elif not back:
                     alarm.value, alarm.at = values[-1].value, at
@@ -217,11 +238,10 @@ class Alerts:
             jump = jumped(values, figure.least, figure.floor)
             if jump is None or (figure.way and (jump.value - jump.expected) * figure.way < 0):
                 continue
-            since = values[-RECENT].at
             version = self.versions.get(source, Version())
             recently = version.changed and version.changed > watched.points[0][0]
             note = f" Its handler changed from {version.before} to {version.now}." if recently else ""
-            watched.alarms[figure.kind] = Alarm(figure, since, jump.value, jump.expected, at, 0, note)
+            watched.alarms[figure.kind] = Alarm(figure, jump.since, jump.value, jump.expected, at, 0, note)
 
     # What is asked
 
@@ -267,6 +287,12 @@ class Alerts:
                     0.0,
                     suspect_text(source, evidence),
                 )
+
+
+def point_of(figure: Figure, at: float, sums: Sums) -> Point:
+    """A figure of some items."""
+    mean, variance = figure.read(sums)
+    return Point(at, mean, math.sqrt(variance / sums.scored))
 
 
 JUDGE_TEXT = (

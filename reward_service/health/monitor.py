@@ -20,7 +20,7 @@ from reward_service.engine.scorer import Row, Scored
 from reward_service.health import view
 from reward_service.health.alerts import Alerts
 from reward_service.health.dress import marked_answer, same_but_for_dress
-from reward_service.health.series import STEPS, History, step_of
+from reward_service.health.series import STEPS, History, Running, step_of
 from reward_service.health.tally import NO_SUMS, Part, counted, tally
 from reward_service.types import Outcome, Reason
 
@@ -75,26 +75,29 @@ class Monitor:
         self.sampled: deque[tuple[int, dict[str, float]]] = deque(maxlen=STEPS)
         self.handlers: dict[str, tuple[str, str]] = {}
         self._gauges: dict[str, Callable[[], float]] = {}
-        self._checked: dict[str, tuple[int, int]] = {}
+        self.checked: dict[str, tuple[int, int]] = {}
+        """Refused answers that were looked at, by data source: (right but for dress, others)."""
         self._durations: list[float] = []
         self._requests = 0
         self._at = step_of(clock())
         self._checks: dict[str, int] = {}
         self._groups: OrderedDict[tuple[str, str, str], Group] = OrderedDict()
 
-    def record(self, rows: Sequence[Row], results: Sequence[Scored], run: str = "") -> list[Part]:
-        """Count a chunk; returns its parts, for whoever counts them elsewhere."""
+    def record(self, rows: Sequence[Row], results: Sequence[Scored], run: str = "") -> float:
+        """Count a chunk; returns the longest that one of its items waited, in milliseconds."""
         now = self.clock()
         self._turn(now)
-        parts = [self._with_groups(part, now) for part in tally(rows, results, run)]
+        parts = tally(rows, results, run)
         self.history.add(parts, now)
         for part in parts:
+            if part.group_scores:
+                self._note_groups(part, now)
             if part.sums.errors:
                 self._note_errors(part.data_source, part.outcomes, now)
             self._note_version(part, now)
             if part.sums.score < part.sums.scored:
                 self._check(part, now)
-        return parts
+        return max((part.slowest_queue_ms for part in parts), default=0.0)
 
     def requested(self, seconds: float) -> None:
         """A scoring request was answered."""
@@ -124,9 +127,10 @@ class Monitor:
         self.history.fold(now)
         return dict(Counter((alert.kind, alert.data_source) for alert in self.alerts.now(now)))
 
-    def checked(self) -> dict[str, tuple[int, int]]:
-        """Refused answers that were looked at, by data source: (right but for dress, others)."""
-        return self._checked
+    def lifetime(self) -> Mapping[str, Running]:
+        """Everything since the start, by data source."""
+        self.history.fold(self.clock())
+        return self.history.lifetime
 
     def tick(self) -> None:
         """Sample the gauges, and bring everything up to date. Called once a step."""
@@ -166,7 +170,7 @@ class Monitor:
         self._checks.clear()
         self._close_groups(now)
 
-    def _with_groups(self, part: Part, now: float) -> Part:
+    def _note_groups(self, part: Part, now: float) -> None:
         """Samples of named groups go to their groups."""
         for name, scores in part.group_scores.items():
             key = (part.run, part.data_source, name)
@@ -180,7 +184,6 @@ class Monitor:
                 self._groups.move_to_end(key)
         if len(self._groups) > MAX_GROUPS:
             self._close_groups(now)
-        return part
 
     def _close_groups(self, now: float) -> None:
         while self._groups:
@@ -245,8 +248,8 @@ class Monitor:
                 gold = row.ground_truth
                 found = answer is not None and same_but_for_dress(answer, gold)
                 self.alerts.check(part.data_source, found, unread, now)
-                right, other = self._checked.get(part.data_source, (0, 0))
-                self._checked[part.data_source] = (right + found, other + (not found))
+                right, other = self.checked.get(part.data_source, (0, 0))
+                self.checked[part.data_source] = (right + found, other + (not found))
                 done += 1
                 if done >= min(left, 4):
                     self._checks[part.data_source] = self._checks.get(part.data_source, 0) + done

@@ -10,14 +10,17 @@ series, never the service's totals or a data source's (their names are the routi
 from __future__ import annotations
 
 from array import array
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from operator import add, sub
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 from reward_service.health.tally import NO_SUMS, WIDTHS, Part, Sums
 from reward_service.types import Reason
 
 _Key = TypeVar("_Key")
+NO_FLAGS: Mapping[str, int] = MappingProxyType({})
 STEP_SECONDS = 10
 STEPS = 180
 MAX_RUNS = 200
@@ -27,32 +30,55 @@ MAX_PAIRS = 600
 MAX_RUNNING = 2 * MAX_PAIRS
 
 
+class Shown(NamedTuple):
+    """The figures of a step that are drawn per data source: per scored item; None where none was scored."""
+
+    mean: float | None
+    no_answer: float | None
+    flagged: float | None
+
+
 class Step(NamedTuple):
-    """What happened in one step; `at` is its start in Unix seconds."""
+    """What happened until the end of a step; `at` is its start in Unix seconds. reasons, flags, shown: of this step alone.
+
+    upto: the sums since the series began. Sums over any window are then one subtraction, not one addition per step.
+    """
 
     at: int
-    packed: array[float]
+    upto: array[float]
     reasons: Mapping[Reason, int]
     flags: Mapping[str, int]
+    shown: Shown
 
-    @property
-    def sums(self) -> Sums:
-        """The sums, by name."""
-        return Sums._make(self.packed)
+
+class Window(NamedTuple):
+    """A series over some time: the sums of all, and the steps that are not empty. base: the sums before the first."""
+
+    whole: Sums
+    steps: list[Step]
+    base: array[float]
+
+    def sums(self) -> Iterator[Sums]:
+        """The sums of each step."""
+        before = self.base
+        for step in self.steps:
+            yield Sums._make(map(sub, step.upto, before))
+            before = step.upto
 
 
 class Series:
     """The steps of one thing, oldest first, and what it is."""
 
-    __slots__ = ("domain", "items", "last_seen", "steps", "width_scores", "widths")
+    __slots__ = ("_base", "domain", "items", "last_seen", "steps", "width_scores", "widths")
 
     def __init__(self) -> None:
         self.domain = ""
         self.items = 0
         self.last_seen = 0.0
-        self.steps: deque[Step] = deque(maxlen=STEPS)
+        self.steps: deque[Step] = deque()
         self.widths: list[int] = [0] * WIDTHS
         self.width_scores: list[float] = [0.0] * WIDTHS
+        self._base = array("d", NO_SUMS)
 
     def add(self, running: Running, now: float) -> None:
         """What a running step has gathered."""
@@ -63,21 +89,38 @@ class Series:
             self.widths[min(width, WIDTHS - 1)] += count
         for width, score in running.width_scores.items():
             self.width_scores[min(width, WIDTHS - 1)] += score
-        last = self.steps[-1] if self.steps else None
-        if last is None or last.at != running.at:
-            step = Step(running.at, array("d", running.sums), dict(running.reasons), dict(running.flags))
-            self.steps.append(step)
-            return
-        self.steps[-1] = Step(
-            running.at,
-            array("d", last.sums.plus(running.sums)),
-            dict(Counter(last.reasons) + Counter(running.reasons)),
-            dict(Counter(last.flags) + Counter(running.flags)),
-        )
+        reasons, flags = running.reasons, running.flags
+        last = self.steps.pop() if self.steps and self.steps[-1].at == running.at else None
+        if last is not None:
+            reasons, flags = merged(last.reasons, reasons), merged(last.flags, flags)
+        before = self.steps[-1].upto if self.steps else self._base
+        upto = array("d", map(add, last.upto if last else before, running.sums))
+        shown = shown_of(Sums._make(map(sub, upto, before)))
+        self.steps.append(Step(running.at, upto, dict(reasons), dict(flags) if flags else NO_FLAGS, shown))
+        if len(self.steps) > STEPS:
+            self._base = self.steps.popleft().upto
 
-    def since(self, at: float) -> list[Step]:
-        """The steps that start at `at` or later."""
-        return [step for step in self.steps if step.at >= at]
+    def window(self, first: int, last: int) -> Window:
+        """The steps that start from `first` to `last`."""
+        steps = [step for step in self.steps if first <= step.at <= last]
+        base = self._base
+        if steps and steps[0] is not self.steps[0]:
+            for step in self.steps:
+                if step is steps[0]:
+                    break
+                base = step.upto
+        whole = Sums._make(map(sub, steps[-1].upto, base)) if steps else NO_SUMS
+        return Window(whole, steps, base)
+
+
+def shown_of(sums: Sums) -> Shown:
+    """The figures of one step."""
+    scored = sums.scored
+    if not scored:
+        return Shown(None, None, None)
+    return Shown(
+        round(sums.score / scored, 4), round(sums.no_answer / scored, 4), round(sums.flagged / scored, 4)
+    )
 
 
 class Running:
@@ -89,21 +132,20 @@ class Running:
         self.at = at
         self.domain = ""
         self.sums = NO_SUMS
-        self.reasons: Counter[Reason] = Counter()
-        self.flags: Counter[str] = Counter()
-        self.widths: Counter[int] = Counter()
-        self.width_scores: Counter[int] = Counter()
+        self.reasons: dict[Reason, int] = {}
+        self.flags: dict[str, int] = {}
+        self.widths: dict[int, int] = {}
+        self.width_scores: dict[int, float] = {}
 
-    def add(self, part: Part) -> None:
-        """One more chunk's."""
-        self.domain = part.domain
-        self.sums = self.sums.plus(part.sums)
-        self.reasons.update(part.reasons)
-        self.widths.update(part.widths)
-        if part.flags:
-            self.flags.update(part.flags)
-        if part.width_scores:
-            self.width_scores.update(part.width_scores)
+    def join(self, other: Part | Running) -> None:
+        """What a chunk, or another step, gathered."""
+        self.domain = other.domain
+        self.sums = self.sums.plus(other.sums)
+        merge(self.reasons, other.reasons)
+        merge(self.widths, other.widths)
+        merge(self.width_scores, other.width_scores)
+        if other.flags:
+            merge(self.flags, other.flags)
 
 
 class History:
@@ -115,6 +157,8 @@ class History:
         self.sources: OrderedDict[str, Series] = OrderedDict()
         self.runs: OrderedDict[str, Series] = OrderedDict()
         self.pairs: OrderedDict[tuple[str, str], Series] = OrderedDict()
+        self.lifetime: dict[str, Running] = {}
+        """Everything since the start, by data source: what Prometheus is told."""
         self._running: dict[tuple[str, str], Running] = {}
         self._at = 0
 
@@ -128,7 +172,7 @@ class History:
             running = self._running.get(key)
             if running is None:
                 running = self._running[key] = Running(at)
-            running.add(part)
+            running.join(part)
 
     def add_sums(self, run: str, source: str, sums: Sums, now: float) -> None:
         """Something that was found out later than its chunk."""
@@ -148,6 +192,10 @@ class History:
             ):
                 series.add(running, now)
             self._folded(run, source, running)
+            whole = self.lifetime.get(source)
+            if whole is None:
+                whole = self.lifetime[source] = Running(running.at)
+            whole.join(running)
         self._running.clear()
         self._at = step_of(now)
 
@@ -167,6 +215,19 @@ class History:
         if run is not None:
             return self.runs.get(run, Series())
         return self.total if source is None else self.sources.get(source, Series())
+
+
+def merge(into: dict[_Key, Any], more: Mapping[_Key, float]) -> None:
+    """Add counts to counts."""
+    for key, count in more.items():
+        into[key] = into.get(key, 0) + count
+
+
+def merged(one: Mapping[_Key, int], other: Mapping[_Key, int]) -> dict[_Key, int]:
+    """Both counts together."""
+    both = dict(one)
+    merge(both, other)
+    return both
 
 
 def touched(series: OrderedDict[_Key, Series], key: _Key, bound: int) -> Series:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -62,21 +62,14 @@ def shown(
     return found
 
 
-def aligned(held: Iterable[Step], steps: Sequence[int]) -> list[Step | None]:
-    """The steps in their places."""
-    first, found = steps[0], [None] * len(steps)
-    places: list[Step | None] = [*found]
-    for step in held:
-        place = (step.at - first) // STEP_SECONDS
-        if 0 <= place < len(places):
-            places[place] = step
-    return places
-
-
 def totals(monitor: Monitor, series: Series, steps: Sequence[int]) -> dict[str, Any]:
     """The columns of the service, of a run or of a data source."""
-    held = aligned(series.since(steps[0]), steps)
-    sums = [step.sums if step else NO_SUMS for step in held]
+    window = series.window(steps[0], steps[-1])
+    held: list[Step | None] = [None] * len(steps)
+    sums = [NO_SUMS] * len(steps)
+    for step, one in zip(window.steps, window.sums(), strict=True):
+        place = (step.at - steps[0]) // STEP_SECONDS
+        held[place], sums[place] = step, one
     requests = {one.at: one for one in (*monitor.asked, monitor.running_step()) if one.requests}
     rejected = dict(monitor.rejected)
     asked = [requests.get(at) for at in steps]
@@ -111,15 +104,17 @@ def source_row(
     monitor: Monitor, name: str, series: Series, steps: Sequence[int], alerts: int
 ) -> dict[str, Any]:
     """One data source over the steps asked for."""
-    held = aligned(series.since(steps[0]), steps)
-    sums = [step.sums if step else NO_SUMS for step in held]
-    whole = Sums._make(map(sum, zip(*sums, strict=True)))
+    window = series.window(steps[0], steps[-1])
+    whole = window.whole
     handler, version = monitor.handlers.get(name, ("", ""))
     mean = ratio(whole.score, whole.scored)
 
-    def column(read: Callable[[Sums], float]) -> Column:
-        return [round(read(one) / one.scored, 4) if one.scored else None for one in sums]
-
+    means: Column = [None] * len(steps)
+    no_answers, flags = means.copy(), means.copy()
+    first = steps[0]
+    for step in window.steps:
+        place = (step.at - first) // STEP_SECONDS
+        means[place], no_answers[place], flags[place] = step.shown
     return {
         "data_source": name,
         "domain": series.domain,
@@ -143,9 +138,9 @@ def source_row(
         "all_zero_groups": ratio(whole.all_zero, whole.groups),
         "all_one_groups": ratio(whole.all_one, whole.groups),
         "length_correlation": correlation(whole),
-        "mean_steps": column(lambda one: one.score),
-        "no_answer_steps": column(lambda one: one.no_answer),
-        "flag_steps": column(lambda one: one.flagged),
+        "mean_steps": means,
+        "no_answer_steps": no_answers,
+        "flag_steps": flags,
         "alerts": alerts,
         "suspect": monitor.alerts.suspect(name),
     }
