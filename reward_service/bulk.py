@@ -43,7 +43,7 @@ from reward_service.dump import (
     with_outcome,
 )
 from reward_service.types import Profile, Reason, cannot_judge
-from reward_service.wire import ItemIn, RewardModel, bad_request, encode, result
+from reward_service.wire import TIMES, ItemIn, RewardModel, bad_request, encode, result
 
 WINDOW_BYTES = 4 << 20
 IN_FLIGHT_ROWS = 8_192
@@ -67,7 +67,10 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to score, and how. group_by: a column or dotted path; limit: rows from the start."""
+    """What to score, and how. group_by: a column or dotted path; limit: rows from the start.
+
+    timings: times are recorded, too; two runs then no longer write the same bytes.
+    """
 
     dump: Path
     out: Path
@@ -77,6 +80,7 @@ class Job:
     batch: int = 256
     limit: int | None = None
     overwrite: bool = False
+    timings: bool = False
 
 
 class Entry(NamedTuple):
@@ -178,9 +182,9 @@ def grouping(row: Any, asked: str | None) -> tuple[str, Callable[[Any], Any]]:
     return "the prompt's text", lambda row: row.prompt
 
 
-def recorded(found: Mapping[str, Any], profile: str | None) -> dict[str, Any]:
+def recorded(found: Mapping[str, Any], profile: str | None, timings: bool = False) -> dict[str, Any]:
     """What the output keeps of a result."""
-    kept = {name: found[name] for name in OUTCOME}
+    kept = {name: found[name] for name in (OUTCOME + TIMES if timings else OUTCOME)}
     return {**kept, "profile": profile, "detail": dict(found["detail"])}
 
 
@@ -290,7 +294,7 @@ class Run:
             )  # pydantic's parser refuses the lone surrogates that `encode` escapes
         except ValueError:
             return None
-        if not isinstance(outcome, dict) or set(outcome) != {*OUTCOME, "profile", "detail"}:
+        if not isinstance(outcome, dict) or set(outcome) - set(TIMES) != {*OUTCOME, "profile", "detail"}:
             return None
         if entry.item is None and outcome != json.loads(encode(problem_outcome(entry))):
             return None
@@ -326,7 +330,7 @@ class Run:
                 self.summary.add(number, MALFORMED, outcome)
             else:
                 result = next(found)
-                outcome = recorded(result, entry.item.profile)
+                outcome = recorded(result, entry.item.profile, self.job.timings)
                 spent = None if result["cached"] else result["verify_ms"]
                 self.summary.add(number, entry.data_source, outcome, entry.group, spent)
             self._output.write(with_outcome(entry.kept, self._column, encode(outcome)))
@@ -348,6 +352,7 @@ class Run:
             self.job.out,
             self.job.column,
             from_parquet=self._input.kind == "parquet",
+            timings=self.job.timings,
         )
         self._output.path.unlink()
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from reward_service import batch_cli, keys_cli, sandbox_cli
+from reward_service import batch_cli, keys_cli, report_cli, sandbox_cli
 from reward_service.batch_cli import Via
 from reward_service.load import command as load_command
 from reward_service.types import Profile
@@ -44,6 +44,7 @@ app.add_typer(sandbox_cli.app, name="sandbox")
 app.add_typer(keys_cli.app, name="keys")
 app.command()(batch_cli.rescore)
 app.command()(load_command.load)
+app.command()(report_cli.report)
 
 
 def main() -> None:
@@ -200,6 +201,9 @@ def score(
     patience: Annotated[
         float, typer.Option(min=0, help="With --url: seconds without any success before it stops.")
     ] = 300,
+    timings: Annotated[
+        bool, typer.Option("--timings", help="Record how long each row took, for `report`.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
 ) -> None:
     """Score a dump of rollouts. Keeps order and columns, adds `outcome`, and goes on after an interruption.
@@ -217,7 +221,7 @@ def score(
         fail("--via is for scoring on a service, at --url")
     if str(dump) == "-":
         dump = Path("/dev/stdin")
-    job = Job(dump, out, column, profile, group_by, batch, limit, overwrite)
+    job = Job(dump, out, column, profile, group_by, batch, limit, overwrite, timings)
     started = time.monotonic()
     run: Run | None = None
     try:

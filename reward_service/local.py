@@ -96,9 +96,18 @@ def _json_or_text(text: str) -> Any:
 
 async def explained(settings: Settings, item: ItemIn) -> dict[str, Any]:
     """The explanation of one item, as `POST /v1/explain` gives it."""
+    (told,) = await all_explained(settings, [item])
+    return told
+
+
+async def all_explained(settings: Settings, items: Sequence[ItemIn]) -> list[dict[str, Any]]:
+    """The same for several items, in their order."""
     engine = build_engine(settings)
-    row = row_of(item)
+    rows = [row_of(item) for item in items]
     async with engine.running:
-        (key,) = await engine.scorer.keys_of([row])
-        (scored,) = await engine.scorer.score_many([replace(row, explain=True)])
-    return explanation(row, scored, engine.registry, verdict=key.hex()[:16] if key else "")
+        keys = await engine.scorer.keys_of(rows)
+        scored = await engine.scorer.score_many([replace(row, explain=True) for row in rows], seconds=NO_DEADLINE)
+    return [
+        explanation(row, one, engine.registry, verdict=key.hex()[:16] if key else "")
+        for row, key, one in zip(rows, keys, scored, strict=True)
+    ]

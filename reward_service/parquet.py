@@ -17,6 +17,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from reward_service.dump import Record, Refused
+from reward_service.wire import TIMES
 
 try:
     import pyarrow as pa
@@ -74,9 +75,10 @@ def open_parquet(path: Path) -> Any:
         raise Refused(f"{path}: not a readable Parquet file ({str(error)[:200]})") from None
 
 
-def outcome_type() -> Any:
+def outcome_type(*, timings: bool = False) -> Any:
     """The Parquet type of an outcome. `detail` is open, so it is JSON text."""
     text = pa.string()
+    times = [(name, pa.float64()) for name in TIMES] if timings else []
     return pa.struct(
         [
             ("status", text),
@@ -89,6 +91,7 @@ def outcome_type() -> Any:
             ("version", text),
             ("profile", text),
             ("detail", text),
+            *times,
         ]
     )
 
@@ -97,14 +100,17 @@ Journal = Callable[[], Iterator[bytes]]
 """Gives the lines of a finished run, as often as it is called."""
 
 
-def finish(journal: Journal, dump: Path, out: Path, column: str, *, from_parquet: bool) -> None:
+def finish(
+    journal: Journal, dump: Path, out: Path, column: str, *, from_parquet: bool, timings: bool = False
+) -> None:
     """Make the Parquet file `out` of a journal. It appears whole or not at all."""
     half = out.with_name(out.name + ".tmp")
+    kind = outcome_type(timings=timings)
     try:
         if from_parquet:
-            _extend(journal(), dump, half, column)
+            _extend(journal(), dump, half, column, kind)
         else:
-            _convert(journal, half, column)
+            _convert(journal, half, column, kind)
         half.replace(out)
     finally:
         half.unlink(missing_ok=True)
@@ -117,10 +123,10 @@ def _outcome(outcome: dict[str, Any]) -> dict[str, Any]:
     return {**outcome, "extracted": extracted, "detail": json.dumps(outcome["detail"])}
 
 
-def _extend(lines: Iterator[bytes], dump: Path, half: Path, column: str) -> None:
+def _extend(lines: Iterator[bytes], dump: Path, half: Path, column: str, kind: Any) -> None:
     """The input's own record batches, with the outcomes as one more column."""
     source = open_parquet(dump)
-    schema = source.schema_arrow.append(pa.field(column, outcome_type()))
+    schema = source.schema_arrow.append(pa.field(column, kind))
     with pq.ParquetWriter(half, schema, compression="zstd") as writer:
         group: list[Any] = []
         size = 0
@@ -129,7 +135,7 @@ def _extend(lines: Iterator[bytes], dump: Path, half: Path, column: str) -> None
             outcomes = [_outcome(json.loads(line)[column]) for line in taken]
             if not outcomes:
                 break
-            arrays = [*batch.slice(0, len(outcomes)).columns, pa.array(outcomes, outcome_type())]
+            arrays = [*batch.slice(0, len(outcomes)).columns, pa.array(outcomes, kind)]
             group.append(pa.record_batch(arrays, schema=schema))
             size += batch.nbytes
             if size >= GROUP_BYTES:
@@ -140,7 +146,7 @@ def _extend(lines: Iterator[bytes], dump: Path, half: Path, column: str) -> None
     source.close()
 
 
-def _convert(journal: Journal, half: Path, column: str) -> None:
+def _convert(journal: Journal, half: Path, column: str, outcome: Any) -> None:
     """Rows of JSON lines: once over the journal for the columns' types, once for the values."""
     kinds: dict[str, set[str]] = {}
     for line in journal():
@@ -148,7 +154,7 @@ def _convert(journal: Journal, half: Path, column: str) -> None:
             kinds.setdefault(name, set()).update(_kind(value))
     kinds.pop(column, None)
     types = {name: _type(found) for name, found in kinds.items()}
-    schema = pa.schema([*types.items(), (column, outcome_type())])
+    schema = pa.schema([*types.items(), (column, outcome)])
     with pq.ParquetWriter(half, schema, compression="zstd") as writer:
         rows: list[dict[str, Any]] = []
         size = 0

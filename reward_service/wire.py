@@ -116,6 +116,10 @@ class ResultOut(BaseModel):
     mask_sample: bool = Field(description="For trainers that mask: true exactly for errors.")
 
 
+TIMES = ("verify_ms", "sandbox_ms", "judge_ms")
+"""What judging an item took, beside waiting."""
+
+
 class BatchOut(BaseModel):
     """Results in the order of the items."""
 

@@ -12,27 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-Z95 = 1.959963984540054
+from reward_service.analysis.statistics import Interval, wilson
+
 SHOWN = 20
-
-
-class Interval(NamedTuple):
-    """A proportion and its 95 % interval; NaN without any observations."""
-
-    share: float
-    low: float
-    high: float
-
-
-def wilson(successes: int, n: int) -> Interval:
-    """Wilson's score interval (1927) for `successes` of `n`."""
-    if n == 0:
-        return Interval(math.nan, math.nan, math.nan)
-    share = successes / n
-    centre = share + Z95**2 / (2 * n)
-    spread = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
-    scale = 1 + Z95**2 / n
-    return Interval(share, max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale))
 
 
 @dataclass(slots=True)

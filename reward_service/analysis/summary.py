@@ -1,8 +1,7 @@
 """What a scored dump says: a line per data source, and pass@k over the rows that share a prompt.
 
 What is decided here: an error is no sample. It is counted, and left out of every mean and of n in pass@k, so that
-a broken sandbox can't look like a weak policy. Memory stays constant however many prompts there are: the counts
-per prompt live in a temporary SQLite database.
+a broken sandbox can't look like a weak policy.
 
 pass@k is the unbiased estimator of Chen et al. 2021 (arXiv 2107.03374, eq. 1): the mean over prompts of
 1 - C(n-c, k) / C(n, k), for n judged samples of which c are correct. avg@k is the mean over prompts of the mean
@@ -12,27 +11,19 @@ score of a prompt's samples.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from hashlib import blake2b
-from math import comb
 from typing import Any, NamedTuple
+
+from reward_service.analysis.statistics import pass_at_k
+from reward_service.analysis.sums import Sums
 
 MAX_SOURCES = 1_000
 OTHER = "(other data sources)"
 ANY = "all"
-HELD_GROUPS = 8_192
 SHOWN_LINES = 5
-
-
-def pass_at_k(n: int, c: int, k: int) -> Fraction:
-    """The chance that k of n samples, c of them correct, hold a correct one. ValueError unless 1 <= k <= n, c <= n."""
-    if not (1 <= k <= n and 0 <= c <= n):
-        raise ValueError(f"pass@{k} of {c} correct among {n}")
-    return 1 - Fraction(comb(n - c, k), comb(n, k))
 
 
 def group_key(value: Any) -> int:
@@ -98,43 +89,20 @@ class Groups:
     """Per prompt: judged samples, correct ones, and the sum of their scores."""
 
     def __init__(self) -> None:
-        # An empty name is a temporary database on disk, with a page cache of 2 MB in memory.
-        self._base = sqlite3.connect("")
-        self._base.execute("PRAGMA journal_mode = OFF")
-        self._base.execute("PRAGMA synchronous = OFF")
-        self._base.execute(
-            "CREATE TABLE prompt (source INTEGER, prompt INTEGER, n INTEGER, c INTEGER, score REAL,"
-            " PRIMARY KEY (source, prompt)) WITHOUT ROWID"
-        )
+        self._sums = Sums("n", "c", "score")
         self._sources: dict[str, int] = {}
-        self._held: dict[tuple[int, int], list[float]] = {}
 
     def add(self, data_source: str, prompt: int, score: float, correct: bool) -> None:
         """One judged sample."""
         source = self._sources.setdefault(data_source, len(self._sources))
-        counts = self._held.setdefault((source, prompt), [0, 0, 0.0])
-        counts[0] += 1
-        counts[1] += correct
-        counts[2] += score
-        if len(self._held) >= HELD_GROUPS:
-            self._store()
-
-    def _store(self) -> None:
-        self._base.executemany(
-            "INSERT INTO prompt VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
-            " SET n = n + excluded.n, c = c + excluded.c, score = score + excluded.score",
-            ((*key, *counts) for key, counts in self._held.items()),
-        )
-        self._base.commit()
-        self._held.clear()
+        self._sums.add(source, prompt, (1, correct, score))
 
     def close(self) -> None:
         """Give the database back."""
-        self._base.close()
+        self._sums.close()
 
     def passes(self) -> list[Passes]:
         """See `Summary.passes`."""
-        self._store()
         found = [one for name, source in sorted(self._sources.items()) if (one := self._passes(name, source))]
         if len(found) > 1 and (every := self._passes(ANY, None)):
             found.append(every)
@@ -158,8 +126,8 @@ class Groups:
 
     def _kinds(self, source: int | None) -> Iterator[tuple[int, int, int, float]]:
         """(n, c, how many prompts have them, sum of their mean scores)."""
-        return self._base.execute(
-            "SELECT n, c, COUNT(*), SUM(score / n) FROM prompt WHERE ? IS NULL OR source = ? GROUP BY n, c",
+        return self._sums.select(
+            "SELECT n, c, COUNT(*), SUM(score / n) FROM t WHERE ? IS NULL OR a = ? GROUP BY n, c",
             (source, source),
         )
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reward_service.analysis.flips import SHOWN, Comparison, field_at, recorded_score, wilson
+from reward_service.analysis.flips import SHOWN, Comparison, field_at, recorded_score
+from reward_service.analysis.statistics import wilson
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reward_service.analysis import summary as module
-from reward_service.analysis.summary import ANY, OTHER, Passes, Summary, Tally, group_key, pass_at_k
+from reward_service.analysis import sums
+from reward_service.analysis.statistics import pass_at_k
+from reward_service.analysis.summary import ANY, OTHER, Passes, Summary, Tally, group_key
 from reward_service.bulk import Job, Rows
 from reward_service.dump import Record
 
@@ -89,7 +91,7 @@ def test_prompts_beyond_memory_count_the_same(monkeypatch: pytest.MonkeyPatch) -
     ]
     found = []
     for held in (1, 64, 10**9):
-        monkeypatch.setattr(module, "HELD_GROUPS", held)
+        monkeypatch.setattr(sums, "HELD_KEYS", held)
         summary = Summary()
         for source, prompt, score in samples:
             summary.add(1, source, outcome(score), prompt)
