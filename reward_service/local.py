@@ -106,7 +106,9 @@ async def all_explained(settings: Settings, items: Sequence[ItemIn]) -> list[dic
     rows = [row_of(item) for item in items]
     async with engine.running:
         keys = await engine.scorer.keys_of(rows)
-        scored = await engine.scorer.score_many([replace(row, explain=True) for row in rows], seconds=NO_DEADLINE)
+        scored = await engine.scorer.score_many(
+            [replace(row, explain=True) for row in rows], seconds=NO_DEADLINE
+        )
     return [
         explanation(row, one, engine.registry, verdict=key.hex()[:16] if key else "")
         for row, key, one in zip(rows, keys, scored, strict=True)

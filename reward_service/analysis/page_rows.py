@@ -16,6 +16,7 @@ from reward_service.analysis.page_parts import NONE, Report, meaning
 SHOWN_SAMPLES = 40
 EXTRACT = 80
 DEPTH = 5
+CHECKS = 12
 
 
 def samples(report: Report, kind: Kind) -> Html:
@@ -70,7 +71,7 @@ def sample_shown(report: Report, sample: Sample, flipped: Flipped | None = None)
         tag(
             "div",
             tag("h3", f"Response ({sample.response_chars:,} characters)"),
-            tag("pre", tag("span", _marked(sample.response, found.extracted)), class_="end", tabindex=0),
+            tag("pre", tag("span", _marked(sample, told)), class_="end", tabindex=0),
         ),
         tag("dl", [(tag("dt", name), tag("dd", value)) for name, value in facts], class_="facts"),
         tag("div", tag("h3", "Prompt"), tag("pre", sample.prompt, tabindex=0), class_="whole")
@@ -81,20 +82,47 @@ def sample_shown(report: Report, sample: Sample, flipped: Flipped | None = None)
     return tag("details", summary, inside, class_="card sample")
 
 
-def _marked(response: str, extracted: str | None) -> Content:
-    """The response with the last place marked that reads like what was extracted."""
-    place = response.rfind(extracted) if extracted else -1
-    if place < 0 or extracted is None:
+def _marked(sample: Sample, told: Mapping[str, Any]) -> Content:
+    """The response with the place marked that the handler read, else the last one that reads like what was extracted."""
+    response, extracted = sample.response, sample.judged.found.extracted
+    place = told.get("extraction") or {}
+    start, end = place.get("start"), place.get("end")
+    if start is None or end is None or len(response) != sample.response_chars:
+        start = response.rfind(extracted) if extracted else -1
+        end = start + len(extracted or "")
+    if not 0 <= start < end:
         return response
-    end = place + len(extracted)
-    return safe([response[:place], tag("mark", response[place:end]), response[end:]])
+    return safe([response[:start], tag("mark", response[start:end]), response[end:]])
 
 
 def _told(told: Mapping[str, Any]) -> list[tuple[str, Content]]:
+    """What the handlers of this version say."""
     facts: list[tuple[str, Content]] = [("rule", str(told.get("rule") or NONE))]
     if told.get("differs"):
         score = "not judged" if told["score"] is None else f"{told['score']:g}"
         facts.append(("judged now", f"{score}, {told['reason']} ({told['handler']} {told['version']})"))
+    if told.get("needed"):
+        facts.append(("a right answer needs", str(told["needed"])))
+    if place := told.get("extraction"):
+        facts.append(
+            (
+                "read by",
+                f"{place.get('rule') or 'the rule'}{' (place found by search)' if place.get('by_search') else ''}",
+            )
+        )
+    for form in told.get("forms", ()):
+        words = f"{form.get('answer')} ≟ {form.get('ground_truth')}"
+        facts.append(
+            (f"compared as {form['what']}" if form.get("what") else "compared", tag("code", words[:800]))
+        )
+    for step in told.get("comparators", ()):
+        words = f"{step.get('said')}{': ' if step.get('note') else ''}{step.get('note', '')}"
+        facts.append((str(step.get("comparator")), tag("strong", words) if step.get("fired") else words))
+    for check in list(told.get("checks", ()))[:CHECKS]:
+        rest = {key: value for key, value in check.items() if key not in ("name", "passed", "about")}
+        facts.append(
+            (f"{'✓' if check.get('passed') else '✗'} {check.get('name')}", _value(rest) if rest else "")
+        )
     for part in ("detail", "trace"):
         facts += [
             (str(name), _value(value))

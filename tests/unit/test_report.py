@@ -86,7 +86,10 @@ def test_hostile_rows_are_only_shown(tmp_path: Path, registry: Registry) -> None
     ]
     before = [{**hostile, "outcome": outcome(1.0, HOSTILE)}]
     told = {"status": "scored", "score": 1.0, "reason": HOSTILE, "handler": HOSTILE, "version": HOSTILE, "rule": HOSTILE,
-            "detail": {HOSTILE: HOSTILE}, "trace": {HOSTILE: [{HOSTILE: [HOSTILE]}, HOSTILE]}}  # fmt: skip
+            "detail": {HOSTILE: HOSTILE}, "needed": HOSTILE, "extraction": {"rule": HOSTILE, "start": 1, "end": 9},
+            "forms": [{"what": HOSTILE, "answer": HOSTILE, "ground_truth": HOSTILE}],
+            "comparators": [{"comparator": HOSTILE, "said": HOSTILE, "note": HOSTILE, "fired": True}],
+            "checks": [{"name": HOSTILE, "passed": False, "got": HOSTILE}], "trace": {HOSTILE: [{HOSTILE: [HOSTILE]}, HOSTILE]}}  # fmt: skip
 
     async def explain(items: Sequence[ItemIn]) -> list[dict[str, Any]]:
         assert all(item.response == HOSTILE for item in items)
