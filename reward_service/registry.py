@@ -31,6 +31,8 @@ Decision = Outcome | Work | Ask
 Plan = Callable[[Item], Decision]
 Judge = Callable[[Item, Any, Sequence[Any]], Decision]
 """The results are `RunResult`s of the runs that were asked for, or the one `Opinion` on a question."""
+Writes = Callable[[Any, Mapping[str, Any]], Iterable[str]]
+"""From a ground truth and the row's extra_info to whole responses, for `reward-service audit`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Handler:
 
     reads: the extra_info fields that it looks at. judge: decides on the results of the runs, or on the opinion,
     that `plan` asked for; it gets the item without response and ground truth, which it keeps in its notes as far as needed.
+    dress, near_misses: responses that must score 1 and 0, if the handler offers any to be audited with.
     """
 
     name: str
@@ -65,6 +68,8 @@ class Handler:
     limits: Limits
     summary: str
     judge: Judge | None = None
+    dress: Writes | None = None
+    near_misses: Writes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +170,16 @@ def handler(
     reads: Sequence[str] = (),
     limits: Limits | None = None,
     judge: Judge | None = None,
+    dress: Writes | None = None,
+    near_misses: Writes | None = None,
     into: Registry = registry,
 ) -> Callable[[Plan], Plan]:
     """Register the decorated `plan(item) -> Outcome` as a handler; its docstring's first line is the summary.
 
     version: change it with every change of a verdict (it is part of the cache key). reads: the extra_info
     fields that can change the score, and no others; `question` is also looked for in the prompt. judge: for
-    handlers whose `plan` may return `Work` or `Ask`.
+    handlers whose `plan` may return `Work` or `Ask`. dress, near_misses: whole responses that must score 1 and 0 for a
+    ground truth, for the audit (docs/audit.md).
     """
 
     def register(plan: Plan) -> Plan:
@@ -189,6 +197,8 @@ def handler(
                 limits or Limits(),
                 summary,
                 judge,
+                dress,
+                near_misses,
             )
         )
         return plan
