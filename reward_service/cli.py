@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from reward_service import batch_cli, keys_cli, report_cli, sandbox_cli
+from reward_service import audit_cli, batch_cli, keys_cli, report_cli, sandbox_cli
 from reward_service.batch_cli import Via
 from reward_service.load import command as load_command
 from reward_service.types import Profile
@@ -45,6 +45,7 @@ app.add_typer(keys_cli.app, name="keys")
 app.command()(batch_cli.rescore)
 app.command()(load_command.load)
 app.command()(report_cli.report)
+app.command()(audit_cli.audit)
 
 
 def main() -> None:

@@ -80,5 +80,7 @@ def read(path: Path) -> Accepted:
             made.append(Entry.model_validate(entry))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            raise BadAccepted(f"{path}: entry {number}, {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            raise BadAccepted(
+                f"{path}: entry {number}, {'.'.join(map(str, first['loc']))}: {first['msg']}"
+            ) from None
     return Accepted(tuple(made))

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from reward_service.audit import cheats, everywhere, kits_logic, kits_math, kits_programs, kits_tables, kits_words, learned
+from reward_service.audit import (
+    cheats,
+    everywhere,
+    kits_logic,
+    kits_math,
+    kits_programs,
+    kits_tables,
+    kits_words,
+    learned,
+)
 from reward_service.audit.kit import Kit, transformations
 from reward_service.audit.model import Demand, Probe, Subject, Transformation
 

@@ -32,7 +32,9 @@ _CALLED = (
     re.compile(r"^from solution import (?P<name>\w+)", re.MULTILINE),
     re.compile(r"^\s*assert (?P<name>\w+)\(", re.MULTILINE),
 )
-_GENERAL = frozenset({"candidate", "all", "any", "len", "set", "sorted", "abs", "isinstance", "list", "tuple", "str", "math"})
+_GENERAL = frozenset(
+    {"candidate", "all", "any", "len", "set", "sorted", "abs", "isinstance", "list", "tuple", "str", "math"}
+)
 
 
 def entry_of(subject: Subject) -> Entry | None:
@@ -48,9 +50,16 @@ def entry_of(subject: Subject) -> Entry | None:
         gold = {"functional": "\n".join(texts)} if texts else {"official_tests": gold}
     if not isinstance(gold, dict):
         return None
-    named = next((v for v in (gold.get("fn_name"), gold.get("entry_point")) if isinstance(v, str) and v), None)
+    named = next(
+        (v for v in (gold.get("fn_name"), gold.get("entry_point")) if isinstance(v, str) and v), None
+    )
     named = named or next(
-        (subject.extra_info[key] for key in ("entry_point", "function_name", "fn_name") if subject.extra_info.get(key)), None
+        (
+            subject.extra_info[key]
+            for key in ("entry_point", "function_name", "fn_name")
+            if subject.extra_info.get(key)
+        ),
+        None,
     )
     tests = "\n".join(str(gold.get(key) or "") for key in ("functional", "pytest", "test"))
     tests += "\n".join(map(str, gold.get("test_list") or []))

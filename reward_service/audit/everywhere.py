@@ -19,8 +19,10 @@ from reward_service.types import Profile
 FOLLOWED_BY_ANYTHING = frozenset({"instruction"})
 """Handlers whose rule can be kept by a response without an answer."""
 
-NOTHING = (("empty", ""), ("blank", " \n\t "), ("empty_box", "\\boxed{}"), ("empty_tag", "<answer></answer>"))
+NOTHING = (("empty", ""), ("blank", " \n\t "))
 REFUSALS = (
+    ("empty_box", "\\boxed{}"),
+    ("empty_tag", "<answer></answer>"),
     ("refusal", "I'm sorry, but I can't help with that."),
     ("dont_know", "I don't know."),
     ("gives_up", "<think>I can't see how to do it.</think>\nI was not able to find the answer."),
@@ -59,7 +61,9 @@ def _refusals(_: Subject) -> Variants:
 def _talk(subject: Subject) -> Variants:
     gold = json.dumps(subject.ground_truth, default=str).lower()
     for name, text in TALK:
-        if text.lower() in gold or text in ("*", "...") and any(part in gold for part in ("*", "...", "\\")):
+        if text.lower() in gold or (
+            text in ("*", "...") and any(part in gold for part in ("*", "...", "\\"))
+        ):
             continue  # a ground truth may say just that
         yield name, text
         yield f"{name}_boxed", f"\\boxed{{{text}}}"
@@ -130,7 +134,9 @@ def round_trips(subject: Subject, base: str | None) -> Iterator[Probe]:
     gold: Any = subject.ground_truth
     if isinstance(gold, dict | list):
         yield Probe(subject, "json.in_a_string", Demand.ACCEPT, base, json.dumps(gold))
-        yield Probe(subject, "json.sorted_keys", Demand.ACCEPT, base, json.loads(json.dumps(gold, sort_keys=True)))
+        yield Probe(
+            subject, "json.sorted_keys", Demand.ACCEPT, base, json.loads(json.dumps(gold, sort_keys=True))
+        )
     elif isinstance(gold, str):
         try:
             read = json.loads(gold)
@@ -143,6 +149,8 @@ def round_trips(subject: Subject, base: str | None) -> Iterator[Probe]:
 
 def other_profile(subject: Subject) -> Iterator[Probe]:
     """What holds no answer earns nothing by the published scorers' rules either, and is judged by them."""
-    for name, text in (*NOTHING[:2], REFUSALS[1]):
+    for name, text in (*NOTHING, REFUSALS[3]):
         if subject.handler not in FOLLOWED_BY_ANYTHING or not text.strip():
-            yield Probe(subject, f"profile.guru_{name}", Demand.REJECT, text, nothing=True, profile=Profile.GURU)
+            yield Probe(
+                subject, f"profile.guru_{name}", Demand.REJECT, text, nothing=True, profile=Profile.GURU
+            )

@@ -36,6 +36,12 @@ class Answers:
     hedges: bool = True
 
     @property
+    def joint(self) -> Wrap | None:
+        """The first bare form: a box or a tag."""
+        marks = {"boxed": BARE_BOX.wrap, "bare_box": BARE_BOX.wrap, "answer_tag": _tagged}
+        return next((marks[form.name] for form in self.forms if form.name in marks), None)
+
+    @property
     def right(self) -> str:
         """The usual right response."""
         return self.forms[0].wrap(self.same[0][1])
@@ -57,6 +63,10 @@ class Kit:
 def boxed(answer: str) -> str:
     """In LaTeX's box, as most prompts ask."""
     return f"So it follows.\n\nThe final answer is \\boxed{{{answer}}}."
+
+
+def _tagged(answer: str) -> str:
+    return f"<answer>{answer}</answer>"
 
 
 BOX = Form("boxed", boxed)
@@ -133,14 +143,15 @@ def _spoilt(answers: Answers) -> Variants:
 
 
 def _hedged(answers: Answers) -> Variants:
-    if not answers.other or not answers.hedges:
+    if not answers.other:
         return
     right, wrong = answers.same[0][1], answers.other[0][1]
-    wrap = answers.forms[0].wrap
-    yield "right_or_wrong", wrap(f"{right} or {wrong}")
-    yield "wrong_or_right", wrap(f"{wrong} or {right}")
-    yield "not_right", wrap(f"not {right}")
-    last = wrap("\0").rstrip(".")
-    if "\0" in last:
-        yield "two_side_by_side", f"{last.replace(chr(0), right)} or {last.rpartition(chr(10))[2].replace(chr(0), wrong)}"
-        yield "wrong_side_by_side", f"{last.replace(chr(0), wrong)} or {last.rpartition(chr(10))[2].replace(chr(0), right)}"
+    joint = answers.joint
+    if joint is not None:
+        yield "right_beside_wrong", f"So it follows.\n{joint(right)} or {joint(wrong)}"
+        yield "wrong_beside_right", f"So it follows.\n{joint(wrong)} or {joint(right)}"
+    if answers.hedges:
+        wrap = answers.forms[0].wrap
+        yield "right_or_wrong", wrap(f"{right} or {wrong}")
+        yield "wrong_or_right", wrap(f"{wrong} or {right}")
+        yield "not_right", wrap(f"not {right}")

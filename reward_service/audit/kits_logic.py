@@ -92,7 +92,14 @@ def grids(subject: Subject) -> Answers | None:
     if grid is None:
         return None
     same = list(grid_same(grid))
-    forms = [TAG, TAG_LINES, UPPER_TAG, FENCED_TAG, BOX, Form("in_prose", lambda a: f"The output grid is:\n\n{a}\n")]
+    forms = [
+        TAG,
+        TAG_LINES,
+        UPPER_TAG,
+        FENCED_TAG,
+        BOX,
+        Form("in_prose", lambda a: f"The output grid is:\n\n{a}\n"),
+    ]
     wrong = [(name, text) for name, text in grid_other(grid) if text != same[0][1]]
     return Answers(forms, same, distinct(wrong), hedges=False)
 
@@ -102,7 +109,11 @@ def grids(subject: Subject) -> Answers | None:
 
 def table_of(gold: Any) -> tuple[list[str], list[list[str]]] | None:
     read = decoded(gold)
-    if not isinstance(read, dict) or not isinstance(read.get("header"), list) or not isinstance(read.get("rows"), list):
+    if (
+        not isinstance(read, dict)
+        or not isinstance(read.get("header"), list)
+        or not isinstance(read.get("rows"), list)
+    ):
         return None
     header, rows = read["header"], read["rows"]
     whole = rows and all(isinstance(row, list) and len(row) == len(header) for row in rows)
@@ -133,20 +144,33 @@ def zebra(subject: Subject) -> Answers | None:
     ]
     other = [
         ("every_cell_unknown", text(header, [[row[0], *("___" for _ in row[1:])] for row in rows])),
-        ("header_moved", text([header[i] for i in turned], rows) if len(header) > 2 else text(["zz"] * len(header), rows)),
+        (
+            "header_moved",
+            text([header[i] for i in turned], rows) if len(header) > 2 else text(["zz"] * len(header), rows),
+        ),
         ("cell_misspelt", text(header, [[*rows[0][:-1], f"{rows[0][-1]}q"], *rows[1:]])),
         ("hedged_cell", text(header, [[*rows[0][:-1], f"{rows[0][-1]} or {rows[-1][-1]}"], *rows[1:]])),
     ]
     if len(rows) > 1:
         other += [
             ("row_missing", text(header, rows[:-1])),
-            ("rows_exchanged", text(header, [[rows[0][0], *rows[1][1:]], [rows[1][0], *rows[0][1:]], *rows[2:]])),
-            ("cells_exchanged", text(header, [[*rows[0][:-1], rows[1][-1]], [*rows[1][:-1], rows[0][-1]], *rows[2:]])),
+            (
+                "rows_exchanged",
+                text(header, [[rows[0][0], *rows[1][1:]], [rows[1][0], *rows[0][1:]], *rows[2:]]),
+            ),
+            (
+                "cells_exchanged",
+                text(header, [[*rows[0][:-1], rows[1][-1]], [*rows[1][:-1], rows[0][-1]], *rows[2:]]),
+            ),
         ]
     if rows[0][-1] == rows[-1][-1]:
-        other = [pair for pair in other if pair[0] not in ("cells_exchanged", "rows_exchanged", "hedged_cell")]
+        other = [
+            pair for pair in other if pair[0] not in ("cells_exchanged", "rows_exchanged", "hedged_cell")
+        ]
     fence = Form("fence", lambda answer: f"So it follows.\n```json\n{answer}\n```")
-    return Answers([TAG, TAG_LINES, UPPER_TAG, FENCED_TAG, fence], same, distinct(other, [same[0][1]]), hedges=False)
+    return Answers(
+        [TAG, TAG_LINES, UPPER_TAG, FENCED_TAG, fence], same, distinct(other, [same[0][1]]), hedges=False
+    )
 
 
 # Orderings and nodes
@@ -154,7 +178,11 @@ def zebra(subject: Subject) -> Answers | None:
 
 def ordering(subject: Subject) -> Answers | None:
     names = decoded(subject.ground_truth)
-    if not isinstance(names, list) or len(names) < 2 or not all(isinstance(n, str) and n.isalpha() for n in names):
+    if (
+        not isinstance(names, list)
+        or len(names) < 2
+        or not all(isinstance(n, str) and n.isalpha() for n in names)
+    ):
         return None
     same = [
         ("python_list", repr(names)),
@@ -213,7 +241,9 @@ _ROLE = re.compile(r"(\w+) is a (knight|knave)")
 
 def knights(subject: Subject) -> Answers | None:
     gold = decoded(subject.ground_truth)
-    pairs = list(gold.items()) if isinstance(gold, dict) else _ROLE.findall(gold) if isinstance(gold, str) else []
+    pairs = (
+        list(gold.items()) if isinstance(gold, dict) else _ROLE.findall(gold) if isinstance(gold, str) else []
+    )
     if not pairs or not all(isinstance(role, str) and role in ("knight", "knave") for _, role in pairs):
         return None
     flipped = {"knight": "knave", "knave": "knight"}

@@ -135,10 +135,12 @@ def math(subject: Subject) -> Answers | None:
     text = bare(subject.ground_truth)
     if text is None:
         return None
+    if (
+        subject.extra_info.get("extraction") == "anywhere"
+    ):  # for evaluations of models that box nothing, not for rewards
+        return None
     forms = [BOX, MATH_BOX, BARE_BOX]
-    if subject.extra_info.get("extraction") == "anywhere":
-        forms = [BOX, MATH_BOX]
-    elif subject.source in ("aime*", "math_dapo", "math__aime_repeated_8x"):
+    if subject.source in ("aime*", "math_dapo", "math__aime_repeated_8x"):
         forms.append(LINE)
     elif subject.source == "openai/gsm8k":
         forms.append(HASHES)
@@ -212,7 +214,10 @@ def science(subject: Subject) -> Answers | None:
     if subject.source == "stem__chem_smiles":
         if not _ATOMS.fullmatch(text):
             return None
-        wrong = [("carbon_more", f"C{text}" if text[0] in "CNO" else f"{text}C"), ("something_else", "CCCCCCCCCCCC[Si]")]
+        wrong = [
+            ("carbon_more", f"C{text}" if text[0] in "CNO" else f"{text}C"),
+            ("something_else", "CCCCCCCCCCCC[Si]"),
+        ]
         if text.count("@") - text.count("@@") == 1:
             wrong.append(("mirrored", text.replace("@@", "@") if "@@" in text else text.replace("@", "@@")))
         same = [("plain", text), ("code_macro", f"\\texttt{{{text}}}"), ("code", f"`{text}`")]
@@ -221,13 +226,17 @@ def science(subject: Subject) -> Answers | None:
     if value is None:
         return Answers(forms, [("plain", text)], [])
     same = distinct([("plain", text), *same_number(value), ("equation", f"x = {text}")])
-    wrong = [pair for pair in other_numbers(value) if pair[0] not in ("plus_one", "minus_one", "digits_swapped")]
+    wrong = [
+        pair for pair in other_numbers(value) if pair[0] not in ("plus_one", "minus_one", "digits_swapped")
+    ]
     unit = subject.extra_info.get("unit")
-    if isinstance(unit, str) and unit.strip() and not re.search(r"\d", unit):
-        name = unit.strip().strip("$")
-        same.append(("with_unit", f"{text}\\ {name}"))
-    if re.search(r"10\^", str(unit)):  # `times_ten` and its like may be the power of ten's own
-        wrong = [pair for pair in wrong if pair[0] in ("sign_flip", "half_more")]
+    if isinstance(unit, str) and unit.strip():
+        name = unit.strip().strip("$").strip()
+        if name.startswith("10^"):  # the number alone is the mantissa: neither right nor wrong for sure
+            same = [("with_power", f"{text} \\times {name}")]
+            wrong = [(kind, f"{other} \\times {name}") for kind, other in wrong]
+        elif not re.search(r"\d", name):
+            same.append(("with_unit", f"{text}\\ {name}"))
     return Answers(forms, same, distinct(wrong, [text]))
 
 

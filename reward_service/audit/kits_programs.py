@@ -9,6 +9,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from reward_service.audit.kit import Answers, Form, Kit, distinct
@@ -119,7 +120,11 @@ def json_output(subject: Subject) -> Answers | None:
         return None
     ((key, value),) = read.items()
     text = json.dumps(read)
-    same = [("plain", text), ("indented", json.dumps(read, indent=1)), ("no_ascii", json.dumps(read, ensure_ascii=False))]
+    same = [
+        ("plain", text),
+        ("indented", json.dumps(read, indent=1)),
+        ("no_ascii", json.dumps(read, ensure_ascii=False)),
+    ]
     if isinstance(value, dict) and len(value) > 1:
         same.append(("keys_reordered", json.dumps({key: dict(reversed(value.items()))})))
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**12:
@@ -132,9 +137,12 @@ def json_output(subject: Subject) -> Answers | None:
     if value is not None:
         wrong.append(("null", json.dumps({key: None})))
     if key == "output":  # another input may lead to the same output
-        wrong = [(f"leaf_{place}", json.dumps({key: other})) for place, other in zip(range(4), changes(value))] + wrong  # noqa: B905
+        changed = enumerate(islice(changes(value), 4))
+        wrong = [(f"leaf_{place}", json.dumps({key: other})) for place, other in changed] + wrong
     elif isinstance(value, dict) and value:
-        wrong.insert(0, ("other_names", json.dumps({key: {f"zz_{name}": entry for name, entry in value.items()}})))
+        wrong.insert(
+            0, ("other_names", json.dumps({key: {f"zz_{name}": entry for name, entry in value.items()}}))
+        )
         wrong = [pair for pair in wrong if pair[0] != "null"]
     forms = [
         fence("json"),
@@ -161,10 +169,15 @@ def sql(subject: Subject) -> Answers | None:
     query = query.strip().rstrip(";")
     words = query.lower()
     ordered = "order by" in words or bool(subject.extra_info.get("ordered"))
-    same = [("plain", query), ("semicolon", f"{query};"), ("comment", f"-- as asked\n{query}"), ("lines", query.replace(" FROM ", "\nFROM "))]
+    same = [
+        ("plain", query),
+        ("semicolon", f"{query};"),
+        ("comment", f"-- as asked\n{query}"),
+        ("lines", query.replace(" FROM ", "\nFROM ")),
+    ]
     wrong = [("nothing", "SELECT 1 WHERE 0"), ("constant", "SELECT 'zzqq'"), ("not_sql", "zzqq")]
     if not ordered and "limit" not in words:
-        same.append(("subquery", f"WITH found AS ({query}) SELECT * FROM found"))
+        same.append(("subquery", f"WITH found AS ({query}) SELECT * FROM found"))  # noqa: S608 - a probe
         wrong += [("rows_twice", f"{query} UNION ALL {query}"), ("no_rows", f"{query} LIMIT 0")]
     wrong += [
         ("changes_data", "DELETE FROM sqlite_master"),

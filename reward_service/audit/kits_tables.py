@@ -56,7 +56,9 @@ def table(subject: Subject) -> Answers | None:
         if scale in SCALES:
             wider = "billion" if scale == "million" else "million"
             same = [("scale_word", f"{text} {scale}"), ("scale_money", f"\\${text} \\text{{ {scale}}}")]
-            wrong = [(name, f"{other} {scale}") for name, other in wrong] + [("other_scale", f"{text} {wider}")]
+            wrong = [(name, f"{other} {scale}") for name, other in wrong] + [
+                ("other_scale", f"{text} {wider}")
+            ]
             return Answers(FORMS, same, distinct(wrong))
         if scale == "percent":
             same = [("percent", f"{text}\\%"), ("percent_sign", f"{text}%")]
@@ -66,7 +68,9 @@ def table(subject: Subject) -> Answers | None:
             return None
         if "." in text or len(text) > 6:
             wrong = [pair for pair in wrong if pair[0] not in ("plus_one", "minus_one", "digits_swapped")]
-        same = distinct([("plain", text), *same_number(value), ("approximately", f"\\approx {written(value)}")])
+        same = distinct(
+            [("plain", text), *same_number(value), ("approximately", f"\\approx {written(value)}")]
+        )
         return Answers(FORMS, same, distinct(wrong, [text]))
     if not PLAIN.fullmatch(text):
         return Answers(FORMS[:1], [("plain", text)], []) if not set("{}\\$%&#_") & set(text) else None
@@ -98,7 +102,11 @@ def verdict(subject: Subject) -> Answers | None:
     if name is None:
         return None
     opposite = "refuted" if name == "entailed" else "entailed"
-    return Answers(FORMS, [("plain", name), ("upper_case", name.upper())], [("opposite", opposite), ("both", f"{name}, {opposite}")])
+    return Answers(
+        FORMS,
+        [("plain", name), ("upper_case", name.upper())],
+        [("opposite", opposite), ("both", f"{name}, {opposite}")],
+    )
 
 
 def several(values: Sequence[str]) -> Answers | None:
@@ -182,7 +190,9 @@ def structure(subject: Subject) -> Answers | None:
     forms = [
         Form("fenced", lambda answer: f"Here it is:\n```{kind}\n{answer}\n```"),
         Form("alone", lambda answer: answer),
-        Form("words_around", lambda answer: f"Here it is:\n\n```{kind}\n{answer}\n```\n\nNothing was left out."),
+        Form(
+            "words_around", lambda answer: f"Here it is:\n\n```{kind}\n{answer}\n```\n\nNothing was left out."
+        ),
     ]
     if read is None:
         return Answers(forms, [("plain", gold)], list(markup_misses(gold)), hedges=False)
@@ -191,7 +201,10 @@ def structure(subject: Subject) -> Answers | None:
     same = [
         ("plain", gold),
         ("written_again", write_table(kind, header, rows)),
-        ("columns_reordered", write_table(kind, [header[i] for i in turned], [[r[i] for i in turned] for r in rows])),
+        (
+            "columns_reordered",
+            write_table(kind, [header[i] for i in turned], [[r[i] for i in turned] for r in rows]),
+        ),
     ]
     wrong = [
         ("last_cell", write_table(kind, header, [*rows[:-1], [*rows[-1][:-1], f"{rows[-1][-1]}q"]])),

@@ -38,7 +38,11 @@ def short_answer(subject: Subject) -> Answers | None:
     same += [("upper_case", texts[0].upper()), ("lower_case", texts[0].lower()), ("padded", f"  {texts[0]} ")]
     if subject.extra_info.get("case_sensitive"):
         same = same[:-3]
-    wrong = [("something_else", "Zanzibar"), ("two", f"{texts[0]}, Zanzibar"), ("several", f"Zanzibar and {texts[0]} and Quito")]
+    wrong = [
+        ("something_else", "Zanzibar"),
+        ("two", f"{texts[0]}, Zanzibar"),
+        ("several", f"Zanzibar and {texts[0]} and Quito"),
+    ]
     typo = misspelt(texts[0])
     if typo is not None and typo.lower() not in {text.lower() for text in texts}:
         wrong.append(("letter_dropped", typo))
@@ -50,7 +54,12 @@ def short_answer(subject: Subject) -> Answers | None:
 
 def bbeh(subject: Subject) -> Answers | None:
     gold = subject.ground_truth
-    if not isinstance(gold, str) or not gold.strip() or len(gold) > 200 or any(sign in gold for sign in "{}\\\n"):
+    if (
+        not isinstance(gold, str)
+        or not gold.strip()
+        or len(gold) > 200
+        or any(sign in gold for sign in "{}\\\n")
+    ):
         return None
     prefix = "So it follows.\nThe answer is: "
     forms = [
@@ -83,7 +92,11 @@ def bbeh(subject: Subject) -> Answers | None:
     if gold.lower() in ("yes", "no"):
         wrong.insert(0, ("opposite", "no" if gold.lower() == "yes" else "yes"))
     answers = Answers(forms, same, distinct(wrong, [gold]))
-    return answers if gold.lower() not in NEGATIVE else Answers(forms, same, distinct(wrong, [gold]), hedges=False)
+    return (
+        answers
+        if gold.lower() not in NEGATIVE
+        else Answers(forms, same, distinct(wrong, [gold]), hedges=False)
+    )
 
 
 def gym(subject: Subject) -> Answers | None:
@@ -110,7 +123,9 @@ def korbench(subject: Subject) -> Answers | None:
     value = number(inner)
     if value is not None:
         wrong = [*other_numbers(value), *wrong]
-    return Answers(forms, [("plain", inner), ("padded", f" {inner} ")], distinct(wrong, [inner]), hedges=False)
+    return Answers(
+        forms, [("plain", inner), ("padded", f" {inner} ")], distinct(wrong, [inner]), hedges=False
+    )
 
 
 KITS = (

@@ -66,7 +66,9 @@ def answers(subject: Subject) -> Answers | None:
         return None
     known = subject.template
     form = Form("example", lambda answer: known.replace(SLOT, answer))
-    return Answers([form], [("plain", text)], distinct(altered(text), [text]), hedges=number(text) is not None)
+    return Answers(
+        [form], [("plain", text)], distinct(altered(text), [text]), hedges=number(text) is not None
+    )
 
 
 def kit(handlers: frozenset[str]) -> Kit:
@@ -84,7 +86,9 @@ def hooked() -> Iterator[Transformation]:
 
     def wrong(subject: Subject) -> Variants:
         if subject.hooks is not None and subject.hooks.near_misses is not None:
-            for place, response in enumerate(subject.hooks.near_misses(subject.ground_truth, subject.extra_info)):
+            for place, response in enumerate(
+                subject.hooks.near_misses(subject.ground_truth, subject.extra_info)
+            ):
                 yield f"miss_{place + 1}", response
 
     yield Transformation("own", Demand.ACCEPT, right)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from reward_service.registry import Writes
-from reward_service.types import NOTHING, Profile
+from reward_service.types import Profile
 
 
 class Demand(StrEnum):
@@ -136,7 +136,7 @@ class Violation:
 
     probe: Probe
     problem: str
-    result: Mapping[str, Any] = NOTHING
+    result: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def size(self) -> int:

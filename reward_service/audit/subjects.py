@@ -111,13 +111,21 @@ def from_line(number: int, line: bytes, registry: Registry) -> Subject | str:
 def _solution(route: Route, extra: Mapping[str, Any]) -> str | None:
     if route.handler.name not in CODE:
         return None
-    found = next((extra[name] for name in SOLUTIONS if isinstance(extra.get(name), str) and extra[name].strip()), None)
+    found = next(
+        (extra[name] for name in SOLUTIONS if isinstance(extra.get(name), str) and extra[name].strip()), None
+    )
     return fenced(found) if found is not None else None
 
 
 def fingerprint(subject: Subject) -> bytes:
     """Equal for rows that differ in nothing that is audited."""
-    parts = [subject.data_source, subject.ground_truth, dict(subject.extra_info), subject.question, subject.reference]
+    parts = [
+        subject.data_source,
+        subject.ground_truth,
+        dict(subject.extra_info),
+        subject.question,
+        subject.reference,
+    ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).digest()[:16]
 
 
@@ -133,7 +141,7 @@ def once(subjects: Iterable[Subject]) -> Iterator[Subject]:
 
 def drawn(subjects: Iterable[Subject], limit: int, seed: int) -> list[Subject]:
     """At most `limit` subjects of each data source, drawn by the seed, in their order."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 - a sample, no secret
     kept: dict[str, list[Subject]] = {}
     seen: dict[str, int] = {}
     for subject in subjects:
@@ -143,4 +151,6 @@ def drawn(subjects: Iterable[Subject], limit: int, seed: int) -> list[Subject]:
             chosen.append(subject)
         elif (place := chance.randrange(count)) < limit:
             chosen[place] = subject
-    return sorted((subject for chosen in kept.values() for subject in chosen), key=lambda subject: subject.number)
+    return sorted(
+        (subject for chosen in kept.values() for subject in chosen), key=lambda subject: subject.number
+    )

@@ -20,6 +20,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from reward_service.handlers._either import one_answer
 from reward_service.handlers._logic import hedged, undress
 from reward_service.handlers._qa import MAX_ANSWER, find_answer
 from reward_service.handlers._text import collapse, peel, plain_characters
@@ -38,7 +39,7 @@ class _Form(NamedTuple):
 
 @handler(
     "bbeh",
-    version="1",
+    version="2",
     domain=Domain.LOGIC,
     sources=[
         Source(
@@ -47,6 +48,7 @@ class _Form(NamedTuple):
         Source("bbeh_*", GOLD, Example("The answer is: yes, unknown, no", "yes, unknown, no")),
     ],
 )
+@one_answer
 def plan(item: Item) -> Outcome:
     """The answer behind the last "The answer is" or in the last box is the ground truth."""
     value = item.ground_truth

@@ -16,6 +16,7 @@ not equal.
 
 from __future__ import annotations
 
+from reward_service.handlers._either import one_answer
 from reward_service.handlers._logic import published_answer
 from reward_service.handlers._qa import (
     MAX_ANSWER,
@@ -56,7 +57,7 @@ def _search_r1(name: str) -> Source:
 
 @handler(
     "exact",
-    version="1",
+    version="2",
     domain=Domain.SCIENCE,
     reads=("case_sensitive",),
     sources=[
@@ -70,6 +71,7 @@ def _search_r1(name: str) -> Source:
         ),
     ],
 )
+@one_answer
 def plan(item: Item) -> Outcome:
     """The last answer is the same text as one of the accepted answers."""
     searched = item.source.startswith("searchr1_")

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from reward_service.handlers._either import one_answer
 from reward_service.handlers._qa import (
     ARTICLES,
     MAX_ANSWER,
@@ -36,7 +37,7 @@ _SEPARATORS = (re.compile(r"[\n;|]"), re.compile(r",(?: and )?| and "))
 
 @handler(
     "f1",
-    version="1",
+    version="2",
     domain=Domain.SCIENCE,
     sources=[
         Source(
@@ -47,6 +48,7 @@ _SEPARATORS = (re.compile(r"[\n;|]"), re.compile(r",(?: and )?| and "))
         )
     ],
 )
+@one_answer
 def plan(item: Item) -> Outcome:
     """The last answer earns its token F1 against the best of the accepted answers."""
     try:

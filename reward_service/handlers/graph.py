@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from reward_service import narrate
+from reward_service.handlers._either import one_answer
 from reward_service.handlers._logic import hedged, last_answer, published_answer, undress
 from reward_service.handlers._text import collapse, plain_characters
 from reward_service.registry import Source, handler
@@ -34,7 +35,7 @@ GOLD = 'the node\'s name, in any letter case: `"fdebme"`'
 
 @handler(
     "graph",
-    version="1",
+    version="2",
     domain=Domain.LOGIC,
     sources=[
         Source(
@@ -45,6 +46,7 @@ GOLD = 'the node\'s name, in any letter case: `"fdebme"`'
         )
     ],
 )
+@one_answer
 def plan(item: Item) -> Outcome:
     """One node name in the last `<answer>` or box equals the ground truth, letter case aside."""
     gold = _gold(item.ground_truth)

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from reward_service import narrate
+from reward_service.handlers._either import one_answer
 from reward_service.handlers._literal import LiteralError, parse_json, parse_literal
 from reward_service.handlers._logic import hedged, last_answer, published_answer, undress
 from reward_service.handlers._text import final_part, plain_characters
@@ -52,7 +53,7 @@ class _Gold(NamedTuple):
 
 @handler(
     "grid",
-    version="1",
+    version="2",
     domain=Domain.LOGIC,
     sources=[
         Source(
@@ -68,6 +69,7 @@ class _Gold(NamedTuple):
         )
     ],
 )
+@one_answer
 def plan(item: Item) -> Outcome:
     """Every grid of the answer equals the ground truth's, cell by cell; integers only."""
     gold = _gold(item.ground_truth)

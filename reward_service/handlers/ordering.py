@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reward_service import narrate
+from reward_service.handlers._either import one_answer
 from reward_service.handlers._literal import LiteralError, parse_json, parse_literal
 from reward_service.handlers._logic import Answer, hedged, last_answer, plain, published_answer, undress
 from reward_service.handlers._text import peel, plain_characters
@@ -42,7 +43,7 @@ class _Unreadable(ValueError):
 
 @handler(
     "ordering",
-    version="1",
+    version="2",
     domain=Domain.LOGIC,
     sources=[
         Source(
@@ -56,6 +57,7 @@ class _Unreadable(ValueError):
         )
     ],
 )
+@one_answer
 def plan(item: Item) -> Outcome:
     """One list in the last `<answer>` or box has exactly the ground truth's names in its order."""
     gold = _gold(item.ground_truth)

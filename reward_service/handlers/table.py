@@ -25,6 +25,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from reward_service import narrate
+from reward_service.handlers._either import one_answer
 from reward_service.handlers._quantity import Date, Quantity, parse_date, parse_quantity, same_amount
 from reward_service.handlers._table_answer import Found, find_answer, normal_text, readings, undress
 from reward_service.handlers._table_gold import (
@@ -96,11 +97,12 @@ def _sources() -> list[Source]:
 
 @handler(
     "table",
-    version="1",
+    version="2",
     domain=Domain.TABLE,
     sources=_sources(),
     reads=("question", "scale", "percent_question"),
 )
+@one_answer
 def plan(item: Item) -> Outcome:
     """The boxed value equals the gold: as number, date, text, yes/no or as a list without order."""
     rules = RULES.get(item.data_source, _OTHERWISE)

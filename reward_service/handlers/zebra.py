@@ -27,6 +27,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from reward_service import narrate
+from reward_service.handlers._either import one_answer
 from reward_service.handlers._literal import LiteralError, last_json, parse_json, parse_literal
 from reward_service.handlers._logic import hedged, last_answer, plain, published_answer, undress
 from reward_service.handlers._text import final_part, plain_characters
@@ -73,7 +74,7 @@ class _Unreadable(ValueError):
 
 @handler(
     "zebra",
-    version="1",
+    version="2",
     domain=Domain.LOGIC,
     reads=("scoring",),
     sources=[
@@ -88,6 +89,7 @@ class _Unreadable(ValueError):
         )
     ],
 )
+@one_answer
 def plan(item: Item) -> Outcome:
     """Every cell of the table is right; partly right tables earn their share above the best constant guess."""
     gold = _gold(item.ground_truth)

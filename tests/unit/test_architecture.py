@@ -101,6 +101,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "health": CORE | {"engine"},
     "telemetry": CORE | {"engine", "health"},
     "gateway": CORE | {"registry", "engine", "wire", "settings", "telemetry", "health", "keys", "logs"},
+    "audit": CORE | {"registry", "engine"},
     "client": {"types", "wire"},
     "assemble": CORE | {"registry", "engine", "adapters", "gateway", "wire", "settings", "telemetry"},
 }

@@ -34,6 +34,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from reward_service.handlers._either import one_answer
 from reward_service.handlers._literal import LiteralError, parse_json
 from reward_service.handlers._logic import last_answer, published_answer, undress
 from reward_service.handlers._optional import Missing, missing
@@ -72,7 +73,7 @@ _GOLD = (
 
 @handler(
     "gym",
-    version="1",
+    version="2",
     domain=Domain.GYM,
     sources=[
         Source("reasoning_gym", _GOLD, _EXAMPLE, ("reasoninggym",)),
@@ -84,6 +85,7 @@ _GOLD = (
     reads=("task", "entry", "metadata"),
     limits=Limits(cpu_seconds=4.0),
 )
+@one_answer
 def plan(item: Item) -> Outcome:
     """The answer solves the puzzle, by the task's own check or by reasoning-gym's."""
     row = _row(item)

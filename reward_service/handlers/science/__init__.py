@@ -17,6 +17,7 @@ from typing import Any
 
 from reward_service import narrate
 from reward_service.handlers import _judging
+from reward_service.handlers._either import one_answer
 from reward_service.handlers._optional import Missing, missing
 from reward_service.handlers._qa import find_answer
 from reward_service.handlers._text import boxes
@@ -68,13 +69,14 @@ def judge(item: Item, notes: Any, results: Sequence[Opinion]) -> Outcome:
 
 @handler(
     "science",
-    version="1",
+    version="2",
     domain=Domain.SCIENCE,
     sources=SOURCES,
     reads=READS,
     judge=judge,
     limits=Limits(cpu_seconds=1.5, wall_seconds=20.0, memory_bytes=256 << 20),
 )
+@one_answer
 def plan(item: Item) -> Outcome | Ask:
     """The last answer is the ground truth: as quantity, formula, reaction, molecule, expression or short text."""
     kind = kind_of(item)
