@@ -22,9 +22,8 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
     with path.open() as lines:
         for row in map(json.loads, lines):
             if "samples" not in row:
-                if row["label"]:
-                    extra = {"extraction": "anywhere"} if row["kind"] == "text" else {}
-                    yield {"data_source": "math", "ground_truth": row["gold"], "extra_info": extra}
+                if row["label"] and row["kind"] == "answer":  # the texts are whole solutions
+                    yield {"data_source": "math", "ground_truth": row["gold"]}
                 continue
             extra = {"question": row["question"], **row["gold_meta"]}
             made = {"data_source": row["data_source"], "ground_truth": row["gold"]}

@@ -148,9 +148,9 @@ def round_trips(subject: Subject, base: str | None) -> Iterator[Probe]:
 
 
 def other_profile(subject: Subject) -> Iterator[Probe]:
-    """What holds no answer earns nothing by the published scorers' rules either, and is judged by them."""
+    """What holds no answer is judged by the published scorers' rules too: words earn no full marks, an empty response nothing."""
     for name, text in (*NOTHING, REFUSALS[3]):
         if subject.handler not in FOLLOWED_BY_ANYTHING or not text.strip():
-            yield Probe(
-                subject, f"profile.guru_{name}", Demand.REJECT, text, nothing=True, profile=Profile.GURU
-            )
+            nothing = not text.strip()
+            name = f"profile.guru_{name}"
+            yield Probe(subject, name, Demand.REJECT, text, nothing=nothing, profile=Profile.GURU)

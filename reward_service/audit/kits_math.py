@@ -27,10 +27,18 @@ def bare(gold: object) -> str | None:
     """The ground truth without dollar signs around all of it; None where it is no short formula."""
     if isinstance(gold, bool) or not isinstance(gold, str | int | float):
         return None
+    if not str(gold).isprintable():  # a tab was a backslash and a t, before JSON read it
+        return None
     text = str(gold).strip()
     if text.startswith("$") and text.endswith("$") and text.count("$") == 2:
         text = text[1:-1].strip()
-    plain = 0 < len(text) <= 200 and "$" not in text and "\\boxed" not in text and "\n" not in text
+    plain = (
+        text.isprintable()
+        and 0 < len(text) <= 200
+        and "$" not in text
+        and "\\boxed" not in text
+        and "\n" not in text
+    )
     return text if plain and text.count("{") == text.count("}") else None
 
 
@@ -112,15 +120,15 @@ def others(text: str) -> Iterator[tuple[str, str]]:
         return
     if match := _SET.fullmatch(text):
         members = list(dict.fromkeys(member.strip() for member in match[1].split(",")))
+        yield "member_more", f"\\{{{', '.join([*members, '987654'])}\\}}"
         if len(members) > 1:
             yield "member_missing", f"\\{{{', '.join(members[:-1])}\\}}"
-        yield "member_more", f"\\{{{', '.join([*members, '987654'])}\\}}"
         return
     if match := _PAIR.fullmatch(text):
         opening, left, right, closing = match.groups()
+        yield "second_more", f"{opening}{left}, {int(right) + 1}{closing}"
         if left != right:
             yield "exchanged", f"{opening}{right}, {left}{closing}"
-        yield "second_more", f"{opening}{left}, {int(right) + 1}{closing}"
         if closing == "]":
             yield "opened", f"{opening}{left}, {right})"
         return
@@ -232,10 +240,12 @@ def science(subject: Subject) -> Answers | None:
     unit = subject.extra_info.get("unit")
     if isinstance(unit, str) and unit.strip():
         name = unit.strip().strip("$").strip()
+        if name.startswith("\\mathrm{10^"):
+            return None
         if name.startswith("10^"):  # the number alone is the mantissa: neither right nor wrong for sure
             same = [("with_power", f"{text} \\times {name}")]
             wrong = [(kind, f"{other} \\times {name}") for kind, other in wrong]
-        elif not re.search(r"\d", name):
+        elif name and not re.search(r"\d", name):
             same.append(("with_unit", f"{text}\\ {name}"))
     return Answers(forms, same, distinct(wrong, [text]))
 

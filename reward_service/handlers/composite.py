@@ -43,7 +43,10 @@ from reward_service.types import (
 
 MAX_COMPONENTS = 16
 MAX_WEIGHT = 1_000_000.0
-BUILT_ON: Mapping[str, str] = {"json_output": "2"}
+BUILT_ON: Mapping[str, str] = {
+    **dict.fromkeys(("bbeh", "exact", "f1", "graph", "grid", "gym", "instruction", "json_output"), "2"),
+    **dict.fromkeys(("ordering", "science", "table", "zebra"), "2"),
+}
 """Handlers whose version is not "1". A composite's cached score holds theirs: where one of them changes, so must `version`
 below; a test compares this table with the registry."""
 
@@ -106,7 +109,7 @@ def judge(item: Item, notes: Any, results: Sequence[Any]) -> Decision:
 
 @handler(
     "composite",
-    version="1",
+    version="2",
     domain=Domain.INSTRUCTION,
     sources=[
         Source("composite", _GOLD, _EXAMPLE),

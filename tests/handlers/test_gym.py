@@ -222,6 +222,8 @@ CASES = [
     ("propositional_logic", {"premises": ["(P → Q)", "P"], "variables": ["P", "Q"]}, None, ["(P ∧ Q)", "(Q ∧ P)"], ["P", "(P → Q)", "(P ∨ ¬P)", "¬Q", "R"]),
     ("shortest_path", {"matrix": [["*", "O"], ["X", "#"]]}, "right down", ["right down"], ["down right", "right", "infeasible"]),
     ("rush_hour", BY_HAND["rush_hour"]["metadata"], None, ["A+3"], ["A+2", "move A+3 please", "A+300"]),
+    ("sokoban", {"gamestr": "+ + + + +\n+ * @ X +\n+ + + + +"}, "R", ["R", "R."], ["L", "not R", "R or zzqq", "zzqq or R"]),
+    ("kakurasu", {"row_sums": [1, 2], "col_sums": [1, 2], "n_rows": 2, "n_cols": 2}, "1 0\n0 1", ["1 0\n0 1"], ["0 1\n1 0", "not 1 0\n0 1", "1 0\n0 1 or zzqq"]),
     ("jugs", {"puzzle": {"jug_capacities": [3, 5], "target": 2}}, '["fill B", "pour B->A"]', ['["fill B", "pour B->A"]'], ['["fill B"]', "[]", '["pour A->B"]']),
 ]  # fmt: skip
 

@@ -344,6 +344,11 @@ def test_the_thinking_part_is_not_judged(response: str, score: float) -> None:
     assert judge(response, one("punctuation:no_comma")).score == score
 
 
+def test_blank_space_behind_the_thinking_part_is_no_part_of_the_answer() -> None:
+    assert judge("<think>First</think>\n\nlow", one("format:no_whitespace")).score == 1.0
+    assert judge("<think>First</think>\n\nlow tide", one("format:no_whitespace")).score == 0.0
+
+
 def test_the_tagger_is_asked_for_only_where_it_is_needed() -> None:
     outcome = judge("Go home.", one("words:start_verb"))
     if library.has_tagger():

@@ -212,7 +212,7 @@ def _right(answer: str, row: Row) -> bool:
         return check(answer, row.gold, row.metadata)
     if row.task == "propositional_logic" and _is_premise(answer, row.metadata.get("premises")):
         return False
-    return library.score(row.task, answer, row.entry) >= FULL
+    return library.shaped(row.task, answer) and library.score(row.task, answer, row.entry) >= FULL
 
 
 def _is_premise(answer: str, premises: Any) -> bool:

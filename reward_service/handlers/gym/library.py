@@ -30,6 +30,19 @@ def _scorer(task: str) -> Scorer:
 _MOVES = re.compile(r"(?:[A-Z][+-]\d{1,2}[\s,]*+){1,500}")
 """A plan for rush_hour. Its scorer walks one step at a time, and finds its moves in any text: `A+9999999999` never ends."""
 
+_SHAPES = {
+    "sokoban": re.compile(r"[ULDR\s,;>→-]+"),
+    "quantum_lock": re.compile(r"[A-Ca-c\s,;>→\[\]\"'-]+"),
+    "kakurasu": re.compile(r"[01\s,|\[\]()]+"),
+}
+"""Tasks whose scorers pick what they know out of any text: "not ULDR" and "ULDR or nothing" would be ULDR."""
+
+
+def shaped(task: str, answer: str) -> bool:
+    """Is there nothing in the answer but what the task's scorer reads?"""
+    shape = _SHAPES.get(task)
+    return shape is None or shape.fullmatch(answer) is not None
+
 
 def score(task: str, answer: str, entry: Mapping[str, Any]) -> float:
     """The library's score, in [0, 1]; 0 where the scorer stumbles. `Missing` if the extra isn't installed."""

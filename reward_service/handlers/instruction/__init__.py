@@ -75,7 +75,7 @@ _SOURCES = [
 
 @handler(
     "instruction",
-    version="1",
+    version="2",
     domain=Domain.INSTRUCTION,
     sources=_SOURCES,
     reads=("instruction_id_list", "kwargs", "instruction_mode", "question"),
@@ -140,8 +140,10 @@ def _follows(one: Asked, text: str) -> bool:
 
 
 def _final_text(response: str) -> str:
-    """The part after the thinking; all of it where `final_part` would only give its end."""
+    """The part after the thinking and the blank space behind it; all of it where `final_part` would only give its end."""
     part = final_part(response)
+    if "</think" in response:
+        part = part.lstrip()
     return part if len(part) < TAIL else response
 
 
