@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import wraps
 from typing import TypeVar, cast
 
+from reward_service import narrate
 from reward_service.handlers._text import Span, boxes, final_part, tags
 from reward_service.registry import Decision, Plan
 from reward_service.types import Item, Outcome, Profile, Reason, reject
@@ -54,9 +55,11 @@ def one_answer(plan: _Plan) -> _Plan:
         earlier = before_or(item.response)
         if earlier is None:
             return outcome
-        other = plan(replace(item, response=earlier))
+        with narrate.about('the answer before the "or"'):
+            other = plan(replace(item, response=earlier))
         if not isinstance(other, Outcome) or (other.score or 0.0) >= outcome.score:
             return outcome
+        narrate.missing('one answer: another one stands beside the last, with nothing but "or" between them')
         return reject(
             Reason.AMBIGUOUS_ANSWER,
             outcome.extracted,
