@@ -24,6 +24,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from reward_service.handlers import _sqlite
+from reward_service.handlers._either import one_answer
 from reward_service.handlers._literal import LiteralError, parse_json
 from reward_service.handlers._sqlite import MAX_QUERY, Database, DatabaseError, Result, Row
 from reward_service.handlers._text import fences, final_part, tags
@@ -68,7 +69,7 @@ class Gold(NamedTuple):
 
 @handler(
     "sql",
-    version="1",
+    version="2",
     domain=Domain.TABLE,
     sources=[
         Source("sql__spider", _GOLD, _BLOCK, ("spider", "xlang-ai/spider")),
@@ -79,6 +80,7 @@ class Gold(NamedTuple):
     reads=("schema", "database", "databases", "ordered"),
     limits=Limits(cpu_seconds=6.0, wall_seconds=30.0, memory_bytes=512 << 20),
 )
+@one_answer
 def plan(item: Item) -> Outcome:
     """The query returns the rows of the gold query: as a multiset, or in order where the gold query orders them."""
     try:

@@ -22,6 +22,7 @@ ROWS: list[tuple[str, Any, str, str, str]] = [
     ("f1__x", ["Danube"], "<answer>Danube</answer>", "<answer>Rhine</answer>", "<answer>the Danube</answer>"),
     ("bbeh__x", "yes", "\\boxed{yes}", "\\boxed{no}", "\\boxed{Yes}"),
     ("gym__caesar_cipher", "OWL", "<answer>OWL</answer>", "<answer>CROW</answer>", "<answer>\\boxed{OWL}</answer>"),
+    ("sql", {"query": "SELECT n FROM t", "schema": "CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (1);"}, "<answer>SELECT n FROM t</answer>", "<answer>SELECT 2</answer>", "<answer>SELECT t.n FROM t</answer>"),
     ("stem__web", "9.80 m/s", "\\boxed{9.80 m/s}", "\\boxed{5 m/s}", "\\boxed{35.3\\ \\text{km/h}}"),
 ]  # fmt: skip
 
