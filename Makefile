@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev serve demo test test-languages test-compose manifests fault test-trainers example-grpo lint types accuracy bench lock tables clean
+.PHONY: help setup setup-dev serve demo test test-languages test-gvisor test-compose manifests fault test-trainers example-grpo lint types accuracy bench lock tables clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ test: setup-dev  ## run the tests (sets up what they need)
 
 test-languages: setup-dev  ## every language of the polyglot sandbox image
 	REWARD_SERVICE_TEST_LANGUAGES=all $(BIN)/python -m pytest -q tests/contract/test_languages.py $(ARGS)
+
+test-gvisor: setup-dev  ## the suites of the sandbox on gVisor (Debian's runsc)
+	REWARD_SERVICE_TEST_RUNTIMES=runsc $(BIN)/python -m pytest -q -k docker-runsc tests/contract/test_sandbox.py tests/contract/test_languages.py tests/hacks/test_containment.py tests/hacks/test_code_hacks.py $(ARGS)
 
 test-trainers: setup-dev $(TRAINERS)/.done  ## the trainers' own clients against the service (torch and six trainers, CPU; RECORD=1 keeps the wire)
 	REWARD_SERVICE_TRAINERS=1 REWARD_SERVICE_RECORD=$(RECORD) $(TRAINERS)/bin/python -m pytest -q -p no:cacheprovider -o filterwarnings=ignore tests/trainers $(ARGS)

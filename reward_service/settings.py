@@ -77,7 +77,10 @@ class Settings(BaseSettings):
     sandbox_hosts: str = Field(
         "", description="Docker engines, joined by commas; nothing is DOCKER_HOST or the default socket."
     )
-    sandbox_runtime: str = Field("runc", description="Runtime of the containers: runc, or runsc for gVisor.")
+    sandbox_runtime: str = Field(
+        "runc",
+        description="Runtime of the containers: runc, or runsc for gVisor (docs/decisions.md says what differs).",
+    )
     sandbox_places: int = Field(
         0, ge=0, description="Programs that run at once (on each engine); 0 is one per core."
     )

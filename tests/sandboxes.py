@@ -1,10 +1,12 @@
 """The sandbox adapters that suites are run on, each with what it takes to start one here.
 
 An entry's `open` gives a started sandbox with two places, or skips the test with a loud reason (in CI: fails it).
+gVisor is slow and optional: its entry is there when REWARD_SERVICE_TEST_RUNTIMES names it (`make test-gvisor`).
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +19,6 @@ from reward_service.adapters import bubblewrap
 from reward_service.adapters.docker import DockerSandbox
 from reward_service.adapters.docker_api import EngineApi
 from reward_service.adapters.docker_spec import DockerOptions
-from reward_service.errors import SandboxUnavailable
 from reward_service.runs import Program, Run
 from reward_service.sandbox_images import Kind
 from tests.engine import image, need, running, unavailable
@@ -60,15 +61,27 @@ def _docker(runtime: str) -> Callable[[], AbstractAsyncContextManager[Sandbox]]:
                 polyglot_warm=PLACES,
             )
             async with DockerSandbox(options) as sandbox:
-                try:
-                    await _probe(sandbox)
-                except SandboxUnavailable as error:
-                    if runtime == "runc":
-                        raise
-                    pytest.skip(f"NOT TESTED: {runtime} can't run the agent: {error.detail[-200:]}")
+                await _probe(sandbox)
                 yield sandbox
 
     return start
+
+
+GVISOR_DIFFERENCES = {
+    "test_memory_of_a_program_holds_nothing_of_earlier_ones": "reading all of its memory counts as using it",
+    "test_the_tests_are_out_of_reach_of_the_program": "the same search, with the same memory limit",
+    "test_many_calls_may_use_more_than_one_limit_in_all": "CPU time of ended children is counted twice",
+    "test_cpu_time_of_children_counts": "the same; and its clock ticks coarsely",
+    "test_a_mixed_crowd": "CPU time of 32 forked processes is far more than they used",
+}
+"""Tests of the contract -> what gVisor's release 20221219 (Debian 12) does otherwise. A later one may not."""
+
+
+@pytest.fixture(autouse=True)
+def gvisor_differences(request: pytest.FixtureRequest) -> None:
+    """Expect what is known of gVisor to fail there; not strictly, as some of it depends on the load."""
+    if GVISOR.name in request.node.name and (why := GVISOR_DIFFERENCES.get(request.node.originalname)):
+        request.applymarker(pytest.mark.xfail(reason=why, strict=False))
 
 
 async def _probe(sandbox: Sandbox) -> None:
@@ -82,8 +95,10 @@ async def _probe(sandbox: Sandbox) -> None:
 ADAPTERS = [
     Adapter("bubblewrap", _bubblewrap),
     Adapter("docker-runc", _docker("runc")),
-    Adapter("docker-runsc", _docker("runsc")),
 ]
+GVISOR = Adapter("docker-runsc", _docker("runsc"))
+if "runsc" in os.environ.get("REWARD_SERVICE_TEST_RUNTIMES", ""):
+    ADAPTERS.append(GVISOR)
 
 
 @pytest_asyncio.fixture(

@@ -137,7 +137,8 @@ def container(options: DockerOptions, kind: Kind, uid: int, name: str) -> dict[s
             "mem_limit": options.memory_bytes,
             "memswap_limit": options.memory_bytes,
             "nano_cpus": 10**9,
-            "pids_limit": options.processes,
+            # gVisor's own kernel needs several threads of the host for each process of a program.
+            "pids_limit": options.processes * (16 if options.runtime == "runsc" else 1),
             "oom_score_adj": 500,
             # (name, soft, hard). What a run may use the agent sets lower; it can raise none of these.
             "ulimits": [

@@ -77,8 +77,7 @@ def run_tests(
     before = {pid: confine.cpu_clock(pid) for pid in (testing, program)}
     os.kill(testing, signal.SIGKILL)
     os.waitpid(testing, 0)
-    pidfd = os.pidfd_open(program)
-    ended = place.end(program, pidfd, reason or "done", started)
+    ended = place.end(program, reason or "done", started)
     place.tidy()
     used = {"cpu": ended.cpu + before[testing], "wall": ended.wall, "memory": ended.memory}
     if not reason:

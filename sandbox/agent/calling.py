@@ -72,9 +72,9 @@ class Candidate:
         theirs.close()
         ours.setblocking(False)
         self.channel = ours
-        self.pidfd = os.pidfd_open(self.pid)
+        self.exit = confine.Exit(self.pid)
         self.waiting = select.poll()
-        self.waiting.register(self.pidfd, select.POLLIN)
+        self.waiting.register(self.exit.fd, select.POLLIN)
         self.waiting.register(place.host, select.POLLIN)
         self.started = time.monotonic()
         self.cpu_before = 0.0
@@ -153,11 +153,12 @@ class Candidate:
             return Ended(reason, 0, 0.0, 0.0, 0)
         if not reason:  # it closed its end: usually because it is about to exit
             dying = select.poll()
-            dying.register(self.pidfd, select.POLLIN)
+            dying.register(self.exit.fd, select.POLLIN)
             dying.poll(200)
         before = self.cpu_before
         self.channel.close()
-        ended = self.place.end(pid, self.pidfd, reason, self.started)
+        self.exit.close()
+        ended = self.place.end(pid, reason, self.started)
         self.place.tidy()
         return ended._replace(cpu=max(0.0, ended.cpu - before))
 
@@ -171,7 +172,7 @@ class Candidate:
                 return
             if self.place.host in events:
                 raise Gone("cancelled")
-            if self.pidfd in events:
+            if self.exit.fd in events and self.exit.has_come():
                 raise Gone("")
             if self.cpu_of_all is None:  # what processes of earlier calls had used before this one
                 mine = confine.cpu_clock(self.pid) - self.cpu_before

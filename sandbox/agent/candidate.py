@@ -36,6 +36,7 @@ from collections.abc import Callable
 from typing import Any
 
 import values
+from arrays import ArrayDecoder
 from frames import Broken, Channel
 from pytest_names import runner_modules
 
@@ -260,7 +261,7 @@ class TesterEncoder(values.Encoder):
         return super()._other(value, kind, depth)
 
 
-class ProgramDecoder(values.Decoder):
+class ProgramDecoder(ArrayDecoder):
     """Values from outside, with the program's own classes, call-backs and kept objects."""
 
     def __init__(self, space: Space, heap: Any) -> None:
@@ -281,34 +282,6 @@ class ProgramDecoder(values.Decoder):
         """Set the attributes."""
         for name, value in values.items():
             object.__setattr__(item, name, value)
-
-    def array(self, kind: str, shape: list[int], data: bytes) -> Any:
-        """A numpy array."""
-        import numpy
-
-        return numpy.frombuffer(data, dtype=numpy.dtype("<" + kind)).reshape(shape).copy()
-
-    def values_array(self, shape: list[int], items: list[Any]) -> Any:
-        """A numpy array of objects or strings."""
-        import numpy
-
-        if all(type(item) is str for item in items):
-            return numpy.array(items).reshape(shape)
-        array = numpy.empty(len(items), dtype=object)
-        array[:] = items
-        return array.reshape(shape)
-
-    def frame(self, columns: list[Any], index: list[Any], rows: list[Any]) -> Any:
-        """A DataFrame."""
-        import pandas
-
-        return pandas.DataFrame(rows, index=index, columns=columns).infer_objects()
-
-    def series(self, name: Any, index: list[Any], values: list[Any]) -> Any:
-        """A Series."""
-        import pandas
-
-        return pandas.Series(values, index=index, name=name)
 
     def handle(self, number: int, kind: str) -> Any:
         """An object that had stayed here."""

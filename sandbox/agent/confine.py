@@ -110,17 +110,62 @@ def prepare_agent() -> None:
     with contextlib.suppress(PermissionError):
         os.setgroups([])
     for what, value in _INHERITED:
-        resource.setrlimit(what, value)
+        try:
+            resource.setrlimit(what, value)
+        except ValueError:
+            # gVisor lets nobody change this one. The seccomp profile allows no message queues anyway.
+            if what != resource.RLIMIT_MSGQUEUE:
+                raise
+    _prepare_exits()
     attributes = ctypes.create_string_buffer(64)
     if not _libc.pthread_attr_init(attributes):
         _libc.pthread_attr_setstacksize(attributes, ctypes.c_size_t(_STACK_OF_THREADS))
         _libc.pthread_setattr_default_np(attributes)
 
 
+_wake: tuple[int, int] | None = None
+"""A pipe that SIGCHLD writes to, where the kernel has no pidfds (gVisor before 2023)."""
+
+
+def _prepare_exits() -> None:
+    global _wake
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:
+        _wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(_wake[1], warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+
+
+class Exit:
+    """Tells when a child has ended: poll `fd`, and when it is readable ask `has_come`."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.fd = os.pidfd_open(pid) if _wake is None else _wake[0]
+
+    def has_come(self) -> bool:
+        """Whether the child has ended, after `fd` became readable. It stays to be reaped."""
+        if _wake is None:
+            return True
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self.fd, 4096):
+                pass
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def close(self) -> None:
+        """Give back what was opened."""
+        if _wake is None:
+            os.close(self.fd)
+
+
 def confine(uid: int, limits: Rlimits, fds: tuple[int, ...]) -> None:
     """In a forked child: `fds` become 0, 1, 2 … and nothing else stays open; then limits, then the user."""
     # Written for few touched pages: each is copied in every run, and that is most of what a run costs.
     os.setsid()
+    if _wake is not None:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     dup2 = os.dup2
     number = 0
     for fd in fds:
@@ -301,11 +346,14 @@ def _as_user(uid: int, root: str) -> None:
         finally:
             os._exit(0)
     waiting = select.poll()
-    pidfd = os.pidfd_open(pid)
-    waiting.register(pidfd, select.POLLIN)
-    if not waiting.poll(20_000):
-        os.kill(pid, signal.SIGKILL)
-    os.close(pidfd)
+    ended = Exit(pid)
+    waiting.register(ended.fd, select.POLLIN)
+    deadline = time.monotonic() + 20.0
+    while not (waiting.poll(max(0.0, deadline - time.monotonic()) * 1000) and ended.has_come()):
+        if time.monotonic() >= deadline:
+            os.kill(pid, signal.SIGKILL)
+            break
+    ended.close()
     os.waitpid(pid, 0)
 
 

@@ -19,6 +19,8 @@ import spool
 
 TICK = 0.05
 MAX_INODES = 50_000
+ERRORS_KEPT = 4096
+"""Bytes of standard error's end that survive when it is cut."""
 
 
 class Job(BaseException):
@@ -88,25 +90,27 @@ class Place:
         seconds: how much CPU and wall time it may use, as of now.
         """
         started = time.monotonic()
-        pidfd = os.pidfd_open(pid)
+        gone = confine.Exit(pid)
         waiting = select.poll()
-        waiting.register(pidfd, select.POLLIN)
+        waiting.register(gone.fd, select.POLLIN)
         waiting.register(self.host, select.POLLIN)
         reason = ""
         while not reason:
             cpu_limit, wall_limit = seconds()
             left = started + wall_limit - time.monotonic()
-            events = waiting.poll(max(0.0, min(left, TICK)) * 1000)
-            if any(fd == pidfd for fd, _ in events):
+            events = dict(waiting.poll(max(0.0, min(left, TICK)) * 1000))
+            if gone.fd in events and gone.has_come():
                 break
-            reason = "cancelled" if events else self.excess(started, cpu_limit, wall_limit, limits)
-        return self.end(pid, pidfd, reason, started)
+            reason = (
+                "cancelled" if self.host in events else self.excess(started, cpu_limit, wall_limit, limits)
+            )
+        gone.close()
+        return self.end(pid, reason, started)
 
-    def end(self, pid: int, pidfd: int, reason: str, started: float) -> Ended:
+    def end(self, pid: int, reason: str, started: float) -> Ended:
         """Reap a main process, after killing it if there is a `reason`, and sweep."""
         if reason:
             os.kill(pid, signal.SIGKILL)
-        os.close(pidfd)
         _, status, used = os.wait4(pid, 0)
         wall = time.monotonic() - started
         clean, more = confine.sweep(self.users, self.known)
@@ -132,10 +136,18 @@ class Place:
         if os.fstat(self.out).st_size > limits.output_bytes:
             return "output"
         if os.fstat(self.err).st_size > 1 << 20:
-            os.ftruncate(self.err, 0)
+            self.cut_errors()
         if any(_inodes(root) > MAX_INODES for root in confine.WIPED):
             return "files"
         return ""
+
+    def cut_errors(self) -> None:
+        """Make the file of error output small again, but for its end, which is what is shown."""
+        size = os.fstat(self.err).st_size
+        tail = os.pread(self.err, ERRORS_KEPT, max(0, size - ERRORS_KEPT))
+        os.ftruncate(self.err, 0)
+        # What the program writes meanwhile goes behind it: it has the file open for appending.
+        os.write(self.err, tail)
 
     def tidy(self, roots: tuple[str, ...] = confine.WIPED) -> None:
         """Remove what a run left; `tainted` if that can't be done."""

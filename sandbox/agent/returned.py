@@ -11,6 +11,7 @@ import collections
 from typing import TYPE_CHECKING, Any
 
 import values
+from arrays import ArrayDecoder
 
 if TYPE_CHECKING:
     from remote import Link
@@ -81,7 +82,7 @@ class Member:
         return f"{self.owner}.{self.name}"
 
 
-class TestDecoder(values.Decoder):
+class TestDecoder(ArrayDecoder):
     """The program's values, with arrays, tables, the task's own classes, and stand-ins for everything else.
 
     Objects that came with the call and come back as they were are the test's own objects again; changed ones
@@ -120,35 +121,11 @@ class TestDecoder(values.Decoder):
             raise values.ValueRefused("no such class")
         return object.__new__(kind)
 
-    def array(self, kind: str, shape: list[int], data: bytes) -> Any:
-        """A numpy array."""
-        import numpy
-
-        return numpy.frombuffer(data, dtype=numpy.dtype("<" + kind)).reshape(shape).copy()
-
     def values_array(self, shape: list[int], items: list[Any]) -> Any:
         """A numpy array of strings or other plain values."""
-        import numpy
-
         if any(self._link.is_handle(item) for item in items):
             raise values.ValueRefused("an array of objects")
-        if all(type(item) is str for item in items):
-            return numpy.array(items).reshape(shape)
-        array = numpy.empty(len(items), dtype=object)
-        array[:] = items
-        return array.reshape(shape)
-
-    def frame(self, columns: list[Any], index: list[Any], rows: list[Any]) -> Any:
-        """A DataFrame."""
-        import pandas
-
-        return pandas.DataFrame(rows, index=index, columns=columns).infer_objects()
-
-    def series(self, name: Any, index: list[Any], values: list[Any]) -> Any:
-        """A Series."""
-        import pandas
-
-        return pandas.Series(values, index=index, name=name)
+        return super().values_array(shape, items)
 
     def handle(self, number: int, kind: str) -> Any:
         """A stand-in."""

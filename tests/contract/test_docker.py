@@ -29,9 +29,10 @@ from reward_service.adapters.docker_spec import (
     owner,
 )
 from reward_service.errors import SandboxUnavailable
-from reward_service.runs import Program, Run, RunLimits, RunResult, RunStatus
+from reward_service.runs import Program, Run, RunLimits, RunResult, RunStatus, Style
 from reward_service.sandbox_images import Kind
 from tests.engine import docker_host, docker_image  # noqa: F401 - fixtures
+from tests.sandboxes import GVISOR
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]  # the image may have to be built first
 
@@ -400,3 +401,23 @@ async def test_the_reaper_takes_orphans_and_nothing_else(options: DockerOptions)
     finally:
         for name in made:
             api.remove(name)
+
+
+async def test_gvisor_runs_programs_of_every_style() -> None:
+    """A glance in every run of the tests; the whole suites by `make test-gvisor`."""
+    asked = Program("python", "def f(n):\n    return n + 1", style=Style.FUNCTION, entry_point="f")
+    tested = Program("python", "def f(n): return n + 1", style=Style.ASSERT, tests="assert f(1) == 2")
+    endless = Program("python", "while True: pass", limits=RunLimits(cpu_seconds=0.3, wall_seconds=5))
+    async with GVISOR.open() as sandbox:
+        found = []
+        for program, run in (
+            (Program("python", "print(int(input()) * 2)"), Run("21")),
+            (asked, Run(arguments={"a": [41]})),
+            (tested, Run()),
+            (endless, Run()),
+        ):
+            async with sandbox.session(program) as session:
+                found += await session.run([run])
+    assert [one.status for one in found] == [RunStatus.OK, RunStatus.OK, RunStatus.OK, RunStatus.TIME_LIMIT]
+    assert found[0].stdout == "42\n"
+    assert "42" in (found[1].value or "")

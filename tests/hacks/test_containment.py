@@ -8,6 +8,7 @@ them one after the other: what one of them breaks, a later one shows.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reward_service.errors import SandboxUnavailable
 from reward_service.runs import Program, Run, RunLimits, RunStatus
 from tests.hacks.containment import CASES, Case
-from tests.sandboxes import sandbox
+from tests.sandboxes import GVISOR, sandbox
 
 if TYPE_CHECKING:
     from reward_service.engine.ports import Sandbox
@@ -28,8 +30,28 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)
 CORPUS = Path(__file__).parents[3] / "shared" / "hacks" / "containment.jsonl"
 CANARY = "EXPECTED_OUTPUT_CANARY"
 
+_ITS_OWN = (
+    "gVisor's own kernel serves the call, not the host's; this release gives it no list of allowed calls"
+)
 DIFFERENCES: dict[str, dict[str, str]] = {
     "bubblewrap": {},
+    "docker-runsc": {
+        "other processes' secrets": "environ, maps and auxv of the agent can be read; nothing in them is secret",
+        "limits and priorities of the agent": "affinity and niceness of every process can be changed",
+        "ptrace and its kin": "pidfd_open, which the probe needs, does not exist",
+        "namespaces by clone and clone3": _ITS_OWN,
+        "socket families": _ITS_OWN,
+        "rare system calls": _ITS_OWN,
+        "devices": "names of devices that are not there",
+        "memory of many children": "the whole sandbox is killed for them, and the item is an error",
+        "inodes": "files are not counted; the memory that they use is",
+        # The same, in the corpus.
+        **dict.fromkeys(("vmsplice-memfd-exec", "unshare-userns", "caps-nnp-seccomp", "mknod"), _ITS_OWN),
+        **dict.fromkeys(("io-uring", "open-by-handle"), _ITS_OWN),
+        "nice-up": "niceness of every process can be changed",
+        "fork-bomb-exp": "the whole sandbox may be killed for it",
+        "cpu-spin": "its kernel's own threads are slow to notice on a busy machine",
+    },
 }
 """Adapter -> name of a program -> why ESCAPED is right there.
 
@@ -67,6 +89,12 @@ async def test_contained(sandbox: Sandbox, case: Case, request: pytest.FixtureRe
     limits = RunLimits(cpu_seconds=3 * case.limit, wall_seconds=case.limit, memory_bytes=512 << 20)
     program = Program("python", case.program, tests=CANARY, limits=limits)
     started = time.monotonic()
+    if adapter == GVISOR.name and case.name in DIFFERENCES[adapter]:
+        with contextlib.suppress(SandboxUnavailable):
+            async with sandbox.session(program) as session:
+                await session.run([Run()])
+        await honest(sandbox)
+        pytest.xfail(DIFFERENCES[adapter][case.name])
     async with sandbox.session(program) as session:
         (found,) = await session.run([Run()])
     took = time.monotonic() - started

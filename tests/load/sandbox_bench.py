@@ -28,7 +28,7 @@ from reward_service.runs import Program, Run, RunLimits
 from reward_service.sandbox_images import Kind, tag
 from tests.engine import running
 from tests.load.measure import TICK, cpu_of, parents, ticks
-from tests.sandboxes import ADAPTERS, Adapter
+from tests.sandboxes import ADAPTERS, GVISOR, Adapter
 
 TRIVIAL = "a, b = map(int, input().split())\nprint(a + b)\n"
 NUMPY = "import numpy as np\nprint(int(np.arange(1000).reshape(10, 100).sum()))\n"
@@ -293,7 +293,7 @@ def main() -> None:
         "--mixed", type=int, default=0, help="verdicts on so many programs of all kinds instead"
     )
     options = parser.parse_args()
-    for adapter in ADAPTERS:
+    for adapter in dict.fromkeys((*ADAPTERS, GVISOR)):
         if adapter.name in options.adapters:
             print(f"-- {adapter.name}")
             if options.mixed:
