@@ -15,15 +15,15 @@ import random
 import time
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import httpx2
 from pydantic_core import from_json
 
 from reward_service import __version__
-from reward_service.load.traffic import Request, Traffic
+from reward_service.load.traffic import Request
 
 BUSY = frozenset({429, 503, 507})
 CONNECTIONS = 1_024
@@ -86,13 +86,11 @@ class Record:
         """Did every item get its own right reward?"""
         return not (self.wrong or self.missing or self.errors or self.fates.keys() - {"answered"})
 
-    def take(self, request: Request, answer: bytes) -> None:
+    def take(self, request: Request, results: Sequence[Mapping[str, Any]]) -> None:
         """Compare an answer with what was expected."""
-        try:
-            results: Sequence[Mapping[str, Any]] = from_json(answer)["results"]
-            pairs = list(zip(request.rewards, results, strict=False))
-            self.missing += abs(len(request.rewards) - len(results))
-            for place, (reward, found) in enumerate(pairs):
+        self.missing += abs(len(request.rewards) - len(results))
+        for place, (reward, found) in enumerate(zip(request.rewards, results, strict=False)):
+            try:
                 if found["index"] != place:
                     self.missing += 1
                 elif found["status"] == "error":
@@ -101,9 +99,8 @@ class Record:
                     self.scored += 1
                     if reward is not None and abs(found["score"] - reward) > TOLERANCE:
                         self._wrong(reward, found)
-        except (ValueError, KeyError, TypeError):
-            self.missing += len(request.rewards)
-            self.problems["the answer is no batch of results"] += 1
+            except (KeyError, TypeError):
+                self.missing += 1
 
     def _wrong(self, reward: float, found: Mapping[str, Any]) -> None:
         self.wrong += 1
@@ -146,13 +143,55 @@ def client_of(plan: Plan, transport: httpx2.AsyncBaseTransport | None = None) ->
     )
 
 
+class Requests(Protocol):
+    """Where requests come from: `Traffic`, or what a test makes."""
+
+    def request(self, items: int) -> Request:
+        """The next request of so many items."""
+        ...
+
+
+class Delivery(NamedTuple):
+    """What became of a request: its fate, the results if it was answered, and what went wrong in words."""
+
+    fate: str
+    results: Sequence[Mapping[str, Any]] | None = None
+    problem: str = ""
+
+
+Deliver = Callable[[Request], Awaitable[Delivery]]
+
+
 async def send(
-    plan: Plan, traffic: Traffic, record: Record, transport: httpx2.AsyncBaseTransport | None = None
+    plan: Plan, traffic: Requests, record: Record, transport: httpx2.AsyncBaseTransport | None = None
 ) -> None:
-    """Carry out a plan; `record` may be read meanwhile. Ends when every request has ended."""
+    """Carry out a plan, with one attempt for each request; `record` may be read meanwhile."""
     url = f"{plan.url.rstrip('/')}/v1/score/batch?deadline_seconds={plan.timeout:g}"
+    async with client_of(plan, transport) as client:
+
+        async def once(request: Request) -> Delivery:
+            try:
+                async with asyncio.timeout(plan.timeout):
+                    reply = await client.post(url, content=request.body)
+            except (TimeoutError, httpx2.TimeoutException):
+                return Delivery("timeout")
+            except httpx2.HTTPError as error:
+                return Delivery("failed", None, f"{type(error).__name__}: {error}"[:120].removesuffix(": "))
+            if reply.status_code != 200:
+                fate = "refused" if reply.status_code in BUSY else "failed"
+                return Delivery(fate, None, f"{reply.status_code} {reply.reason_phrase}")
+            try:
+                return Delivery("answered", from_json(reply.content)["results"])
+            except (ValueError, KeyError, TypeError):
+                return Delivery("answered", [], "the answer is no batch of results")
+
+        await send_by(plan, traffic, record, once)
+
+
+async def send_by(plan: Plan, traffic: Requests, record: Record, deliver: Deliver) -> None:
+    """Carry out a plan, each request by `deliver`. Ends when every request has ended."""
     started = time.perf_counter()
-    async with client_of(plan, transport) as client, asyncio.TaskGroup() as group:
+    async with asyncio.TaskGroup() as group:
         for due in moments(plan):
             request = traffic.request(plan.batch)
             wait = started + due - time.perf_counter()
@@ -164,39 +203,22 @@ async def send(
                 record.samples.append(Sample(due, plan.timeout, 0.0, plan.batch, "timeout"))
                 continue
             record.in_flight += 1
-            group.create_task(_one(client, url, request, started, due, record, plan.timeout))
+            group.create_task(_one(deliver, request, started, due, record))
     record.seconds = max(plan.seconds, record.seconds)
 
 
-async def _one(
-    client: httpx2.AsyncClient,
-    url: str,
-    request: Request,
-    started: float,
-    due: float,
-    record: Record,
-    timeout: float,  # noqa: ASYNC109 - the request's own
-) -> None:
+async def _one(deliver: Deliver, request: Request, started: float, due: float, record: Record) -> None:
     late = time.perf_counter() - started - due
-    fate, answer = "failed", b""
     try:
-        async with asyncio.timeout(timeout):
-            reply = await client.post(url, content=request.body)
-        if reply.status_code == 200:
-            fate, answer = "answered", reply.content
-        else:
-            fate = "refused" if reply.status_code in BUSY else "failed"
-            record.problems[f"{reply.status_code} {reply.reason_phrase}"] += 1
-    except (TimeoutError, httpx2.TimeoutException):
-        fate = "timeout"
-    except httpx2.HTTPError as error:
-        record.problems[f"{type(error).__name__}: {error}"[:120].removesuffix(": ")] += 1
+        found = await deliver(request)
     finally:
         record.in_flight -= 1
     seconds = time.perf_counter() - started - due
-    record.samples.append(Sample(due, seconds, late, len(request.rewards), fate))
-    if fate == "answered":
-        record.take(request, answer)
+    record.samples.append(Sample(due, seconds, late, len(request.rewards), found.fate))
+    if found.problem:
+        record.problems[found.problem] += 1
+    if found.results is not None:
+        record.take(request, found.results)
 
 
 def summary(plan: Plan, record: Record) -> dict[str, Any]:
