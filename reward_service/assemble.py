@@ -262,6 +262,7 @@ def build_service(settings: Settings, registry: Registry | None = None, loader: 
             {},
             quotas=stores.quotas,
             verdicts=build_verdicts(settings, scorer),
+            judged=lambda: scorer.judged,
         )
         return Service(engine, batches)
     local = build_local(settings, registry, loader, stores)
@@ -287,6 +288,7 @@ def build_service(settings: Settings, registry: Registry | None = None, loader: 
         listeners,
         stores.quotas,
         build_verdicts(settings, local.scorer),
+        lambda: local.pool.stats.outcomes,
     )
     return Service(engine, batches)
 

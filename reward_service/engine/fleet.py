@@ -66,6 +66,8 @@ class FleetScorer(Scorer):
         self.depth: Mapping[Lane, Depth] = dict.fromkeys(Lane, Depth(0, 0))
         """What there is to do for it, at the same time."""
         self.reachable = False
+        self.judged = 0
+        """Items that the fleet has answered."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[FleetScorer]:
@@ -174,6 +176,7 @@ class FleetScorer(Scorer):
                 question = self._questions.get((answer.call, answer.number))
                 if question is not None and not question.answer.done():
                     question.answer.set_result(answer.results)
+                    self.judged += question.ask.items
 
     async def _look(self) -> None:
         while True:

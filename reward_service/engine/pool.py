@@ -86,11 +86,12 @@ class Assignment:
 
 @dataclass(slots=True)
 class PoolStats:
-    """Counters since the start. kills: by cause (`cpu`, `wall`, `crash`, `memory`, `zygote`)."""
+    """Counters since the start. items: planned or judged; outcomes: those that this was the end of. kills: by cause (`cpu`, `wall`, `crash`, `memory`, `zygote`)."""
 
     started: int = 0
     recycled: int = 0
     items: int = 0
+    outcomes: int = 0
     kills: Counter[str] = field(default_factory=Counter)
 
 
@@ -287,7 +288,9 @@ class Pool:
         self._cost[handler.name] = known + 0.05 * (cpu - known)
         self.stats.items += 1
         queue_ms = max(0.0, started - job.submitted) * 1e3
-        job.settle(position, decision_from_plain(plain, handler.name, handler.version, queue_ms, cpu * 1e3))
+        decision = decision_from_plain(plain, handler.name, handler.version, queue_ms, cpu * 1e3)
+        self.stats.outcomes += isinstance(decision, Outcome)
+        job.settle(position, decision)
 
     def _worn_out(self, child: Child, peak_rss: int) -> bool:
         grown = peak_rss - self._first_rss.setdefault(child, peak_rss)

@@ -1,16 +1,32 @@
-"""How many items may be under way at once; the rest is told to come back, or waits where waiting is safe."""
+"""How many items may be under way at once; the rest is told to come back, or waits where waiting is safe.
+
+What is decided here: a request that can't make its deadline is refused at once, because all that it would do is to make others
+miss theirs. Requests take turns in the pool, so without this an overload of three times left nearly everybody unanswered: measured, 6 %
+of the peak were still scored in time. How long a request will take is told from how many items are under way and how fast items
+are judged, and only while so many are under way that this is the rate at which the service can, and not the one at which it is
+asked.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from reward_service.errors import Overloaded
 
 WINDOW_SECONDS = 10.0
+BUSY_ITEMS = 512
+"""Items under way from which on all that can judge are taken to be at work."""
+RATE_SECONDS = 3.0
+LEAST_SECONDS = 0.5
+MARK_SECONDS = 0.1
+LONGEST_RETURN = 10.0
+"""The rate may be another one by then: who is refused for it is not sent away for long."""
+DEADLINE_SHARE = 0.8
+"""How much of its deadline a request may be expected to take."""
 
 
 class Admission:
@@ -19,18 +35,24 @@ class Admission:
     A request larger than the bound is let in when nothing else is under way, so that none waits for ever.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, judged: Callable[[], int] = lambda: 0) -> None:
+        """judged: how many items have been judged so far, cached ones aside."""
         self._limit = limit
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._left: deque[tuple[float, int]] = deque()
+        self._judged = judged
+        self._marks: deque[tuple[float, int]] = deque()
         self.under_way = 0
 
     def _fits(self, items: int) -> bool:
         return self.under_way == 0 or self.under_way + items <= self._limit
 
     @asynccontextmanager
-    async def admit(self, items: int, *, wait: bool) -> AsyncIterator[None]:
-        """Hold `items` places; without `wait`, Overloaded (with the time to come back) when there are none."""
+    async def admit(self, items: int, *, wait: bool, seconds: float | None = None) -> AsyncIterator[None]:
+        """Hold `items` places. Without `wait`, Overloaded (with the time to come back) when there are none, or when the
+        request would take longer than the `seconds` that it has."""
+        if seconds is not None and not wait:
+            self._refuse_late(items, seconds)
         if not self._fits(items) or (wait and self._waiting):
             if not wait:
                 raise Overloaded(
@@ -50,10 +72,42 @@ class Admission:
                 raise
         else:
             self.under_way += items
+        self._mark()
         try:
             yield
         finally:
             self._leave(items)
+            self._mark()
+
+    def _refuse_late(self, items: int, seconds: float) -> None:
+        expected = self.expected_seconds(items)
+        if expected is not None and expected > DEADLINE_SHARE * seconds:
+            raise Overloaded(
+                f"{self.under_way} items are under way, so that this request would take about {expected:.1f} s; it has "
+                f"{seconds:.1f} s",
+                retry_after=min(LONGEST_RETURN, max(1.0, expected - DEADLINE_SHARE * seconds)),
+            )
+
+    def expected_seconds(self, items: int) -> float | None:
+        """About how long a request of so many items would take now; None while that can't be told."""
+        self._mark()
+        if not self._marks:
+            return None
+        (first, before), now = self._marks[0], time.monotonic()
+        done = self._judged() - before
+        if now - first < LEAST_SECONDS or done <= 0:
+            return None
+        return (self.under_way + items) * (now - first) / done
+
+    def _mark(self) -> None:
+        """Note how many items have been judged, as long as there has been enough to do."""
+        now = time.monotonic()
+        if self.under_way < BUSY_ITEMS:
+            self._marks.clear()
+        elif not self._marks or now - self._marks[-1][0] >= MARK_SECONDS:
+            self._marks.append((now, self._judged()))
+            while now - self._marks[0][0] > RATE_SECONDS:
+                self._marks.popleft()
 
     def _leave(self, items: int) -> None:
         self.under_way -= items

@@ -46,6 +46,8 @@ class Engine:
     """Who hears of results that reach no route: those of batches that this process works on."""
     quotas: Quotas = field(default_factory=MemoryQuotas)
     verdicts: Verdicts = field(default_factory=lambda: Verdicts(0))
+    judged: Callable[[], int] = lambda: 0
+    """How many items have been judged so far, cached ones aside: what admission tells the service's rate from."""
 
     def ready(self) -> bool:
         """Can an item be judged now?"""
@@ -59,7 +61,7 @@ class Gateway:
         self.engine = engine
         self.settings = settings
         self.metrics = Metrics(__version__)
-        self.admission = Admission(settings.max_in_flight)
+        self.admission = Admission(settings.max_in_flight, engine.judged)
         self.access = Access(keys_by(settings), engine.quotas)
         self.draining = False
         self.metrics.in_flight.set_function(lambda: self.admission.under_way)
@@ -76,7 +78,7 @@ class Gateway:
         """Admit, score and count rows. Overloaded if there is no room and the caller can't `wait`."""
         try:
             await self.access.charge(len(rows))
-            async with self.admission.admit(len(rows), wait=wait):
+            async with self.admission.admit(len(rows), wait=wait, seconds=seconds):
                 results = await self.engine.scorer.score_many(rows, seconds=seconds)
         except ServiceError:
             self.metrics.refused(len(rows))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import time
 import zlib
 from typing import Any
 
@@ -176,6 +177,32 @@ async def test_beyond_the_limit_requests_are_told_when_to_come_back() -> None:
         async with admission.admit(2, wait=False):
             assert admission.under_way == 10
     assert admission.under_way == 0
+
+
+async def test_who_cannot_make_its_deadline_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reward_service.gateway.admission.LEAST_SECONDS", 0.1)
+    started = time.monotonic()
+    admission = Admission(100_000, lambda: int(1_000 * (time.monotonic() - started)))  # a thousand a second
+    async with admission.admit(5_000, wait=False, seconds=1.0):  # nothing is known yet
+        assert admission.expected_seconds(0) is None
+        await asyncio.sleep(0.2)
+        expected = admission.expected_seconds(0)
+        assert expected is not None and 3.0 < expected < 8.0
+        with pytest.raises(Overloaded, match="it has 2"):
+            async with admission.admit(10, wait=False, seconds=2.0):
+                pass
+        async with admission.admit(10, wait=False, seconds=60.0), admission.admit(10, wait=True, seconds=2.0):
+            pass  # who has the time, and a stream, which waits
+    async with admission.admit(10, wait=False, seconds=0.01):
+        assert admission.expected_seconds(0) is None  # too little to tell
+
+
+async def test_what_stands_still_says_nothing() -> None:
+    admission = Admission(100_000)
+    async with admission.admit(5_000, wait=False):
+        await asyncio.sleep(0.6)
+        async with admission.admit(10, wait=False, seconds=0.1):
+            pass
 
 
 async def test_a_request_larger_than_the_limit_is_let_in_alone() -> None:
