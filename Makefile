@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev serve demo test test-languages test-gvisor test-compose manifests fault test-trainers example-grpo lint types accuracy bench lock tables clean
+.PHONY: help setup setup-dev serve demo test test-languages test-gvisor test-compose manifests fault test-trainers example-grpo lint types accuracy bench soak lock tables clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -83,6 +83,10 @@ manifests: setup-dev  ## render deploy/k8s from the Helm chart, and the engine's
 
 test-compose: setup-dev  ## build the images and run the whole stack of docker-compose.yml on an engine of the tests' own
 	REWARD_SERVICE_TEST_COMPOSE=1 $(BIN)/python -m pytest -q -x tests/deploy/test_stack.py $(ARGS)
+
+soak: setup-dev  ## a fleet under load for MINUTES=30 while workers, Redis and sandboxes are killed
+	$(BIN)/python -m tests.load.soak --minutes $(MINUTES) $(ARGS)
+MINUTES ?= 30
 
 tables: setup-dev  ## regenerate the generated tables in README.md
 	$(BIN)/python -m tests.tables --write
