@@ -71,6 +71,7 @@ PAGES = (
         scripts=("vendor/uplot/uPlot.iife.min.js",),
         modules=("dashboard.js",),
     ),
+    Page("/explain", "Explain", "explain.html", styles=("explain.css",), modules=("explain.js",)),
 )
 
 

@@ -41,6 +41,7 @@ NEEDS: Mapping[str, Need] = {
     "/v1/run": RUN,
     "/metrics": READ,
     "/v1/explain*": EXPLAIN,
+    "/explain": one_of(Scope.READ, Scope.EXPLAIN),
     "/v1/telemetry*": READ,
     "/v1/verdicts*": READ,
     "/dashboard*": READ,

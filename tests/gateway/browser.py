@@ -1,6 +1,6 @@
 """A real Chromium for the tests of the pages, and what every page must hold: no console error, nothing blocked.
 
-What is decided here: one browser per session, one context per test; screenshots are kept under `.artefacts/`, which
+What is decided here: one browser per module, one context per test; screenshots are kept under `.artefacts/`, which
 git ignores, because a person has to look at them.
 """
 
@@ -93,8 +93,8 @@ def watched(browser: Browser, base: str, **options: Any) -> Iterator[Watched]:
         context.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The browser."""
+    """The browser. Not for the session: Playwright keeps an event loop running, which tests of coroutines can't have."""
     with chromium() as found:
         yield found
