@@ -2,7 +2,7 @@
 
 What is decided here: what a row of a dump is, and what its outcome looks like in the output. The outcome is one
 nested column (`outcome` unless `--column` names another), because trainers' dumps have columns named `score`,
-`reward` and `correct` of their own. It holds nothing that differs from run to run (no timings): an output is a
+`reward` and `correct` of their own. It holds nothing that differs from run to run (no timings, unless they are asked for): an output is a
 function of its input and the handlers' versions. A row that has that column already is an error, not overwritten.
 
 There is no checkpoint file. Rows are copied byte for byte, so a resumed run reads the input again beside what was

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from reward_service import audit_cli, batch_cli, keys_cli, report_cli, sandbox_cli
+from reward_service import audit_cli, batch_cli, filter_cli, keys_cli, report_cli, sandbox_cli
 from reward_service.batch_cli import Via
 from reward_service.load import command as load_command
 from reward_service.types import Profile
@@ -46,6 +46,7 @@ app.command()(batch_cli.rescore)
 app.command()(load_command.load)
 app.command()(report_cli.report)
 app.command()(audit_cli.audit)
+app.command("filter")(filter_cli.filter_prompts)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,65 @@ def finish(
         half.unlink(missing_ok=True)
 
 
+class _Groups:
+    """Record batches on their way into row groups of about GROUP_BYTES."""
+
+    def __init__(self, writer: Any, schema: Any) -> None:
+        self._writer, self._schema = writer, schema
+        self._held: list[Any] = []
+        self._size = 0
+
+    def add(self, batch: Any) -> None:
+        self._held.append(batch)
+        self._size += batch.nbytes
+        if self._size >= GROUP_BYTES:
+            self.end()
+
+    def end(self) -> None:
+        if self._held:
+            self._writer.write_table(pa.Table.from_batches(self._held, self._schema))
+        self._held, self._size = [], 0
+
+
+Mask = Callable[[Path], Iterator[bool]]
+"""Says for each row of a file, in their order, whether it is kept."""
+
+
+def select(files: Sequence[Path], out: Path, mask: Mask) -> None:
+    """The kept rows of Parquet files with their columns and types as they are. Refused if those differ between files."""
+    sources = [open_parquet(path) for path in files]
+    schema = sources[0].schema_arrow
+    for path, source in zip(files, sources, strict=True):
+        if not source.schema_arrow.equals(schema):
+            raise Refused(f"{path} has other columns or types than {files[0]}: write *.jsonl")
+    half = out.with_name(out.name + ".tmp")
+    try:
+        with pq.ParquetWriter(half, schema, compression="zstd") as writer:
+            groups = _Groups(writer, schema)
+            for path, source in zip(files, sources, strict=True):
+                keep = mask(path)
+                for batch in source.iter_batches(BATCH_ROWS):
+                    groups.add(batch.filter(pa.array(itertools.islice(keep, batch.num_rows), pa.bool_())))
+                for _ in keep:  # to its end, where it gives back what it holds
+                    pass
+            groups.end()
+        half.replace(out)
+    finally:
+        half.unlink(missing_ok=True)
+        for source in sources:
+            source.close()
+
+
+def convert(journal: Journal, out: Path) -> None:
+    """JSON lines as a Parquet file, by the same rules as with outcomes. It appears whole or not at all."""
+    half = out.with_name(out.name + ".tmp")
+    try:
+        _convert(journal, half, None, None)
+        half.replace(out)
+    finally:
+        half.unlink(missing_ok=True)
+
+
 def _outcome(outcome: dict[str, Any]) -> dict[str, Any]:
     extracted = outcome["extracted"]
     if isinstance(extracted, str):
@@ -128,33 +187,28 @@ def _extend(lines: Iterator[bytes], dump: Path, half: Path, column: str, kind: A
     source = open_parquet(dump)
     schema = source.schema_arrow.append(pa.field(column, kind))
     with pq.ParquetWriter(half, schema, compression="zstd") as writer:
-        group: list[Any] = []
-        size = 0
+        groups = _Groups(writer, schema)
         for batch in source.iter_batches(BATCH_ROWS):
             taken = itertools.islice(lines, batch.num_rows)
             outcomes = [_outcome(json.loads(line)[column]) for line in taken]
             if not outcomes:
                 break
             arrays = [*batch.slice(0, len(outcomes)).columns, pa.array(outcomes, kind)]
-            group.append(pa.record_batch(arrays, schema=schema))
-            size += batch.nbytes
-            if size >= GROUP_BYTES:
-                writer.write_table(pa.Table.from_batches(group, schema))
-                group, size = [], 0
-        if group:
-            writer.write_table(pa.Table.from_batches(group, schema))
+            groups.add(pa.record_batch(arrays, schema=schema))
+        groups.end()
     source.close()
 
 
-def _convert(journal: Journal, half: Path, column: str, outcome: Any) -> None:
-    """Rows of JSON lines: once over the journal for the columns' types, once for the values."""
+def _convert(journal: Journal, half: Path, column: str | None, outcome: Any) -> None:
+    """Rows of JSON lines: once over the journal for the columns' types, once for the values. column: of outcomes, if any."""
     kinds: dict[str, set[str]] = {}
     for line in journal():
         for name, value in json.loads(line).items():
             kinds.setdefault(name, set()).update(_kind(value))
-    kinds.pop(column, None)
+    if column is not None:
+        kinds.pop(column, None)
     types = {name: _type(found) for name, found in kinds.items()}
-    schema = pa.schema([*types.items(), (column, outcome)])
+    schema = pa.schema([*types.items(), *([(column, outcome)] if column is not None else [])])
     with pq.ParquetWriter(half, schema, compression="zstd") as writer:
         rows: list[dict[str, Any]] = []
         size = 0
@@ -164,7 +218,8 @@ def _convert(journal: Journal, half: Path, column: str, outcome: Any) -> None:
                 value = row.get(name)
                 if kind == pa.string() and value is not None and not isinstance(value, str):
                     row[name] = json.dumps(value, ensure_ascii=False)
-            row[column] = _outcome(row[column])
+            if column is not None:
+                row[column] = _outcome(row[column])
             rows.append(row)
             size += len(line)
             if size >= GROUP_BYTES:

@@ -10,7 +10,8 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich import progress as bars
 from rich.box import SIMPLE_HEAD
@@ -19,6 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from reward_service.analysis.difficulty import Cause, Verdict
 from reward_service.analysis.flips import Changes, Comparison
 from reward_service.analysis.summary import Passes, Summary, Tally
 from reward_service.bulk import Progress, Watch
@@ -26,10 +28,14 @@ from reward_service.registry import Handler, Registry, Source
 from reward_service.types import REASONS, Example, Reason
 from reward_service.visible import clean
 
+if TYPE_CHECKING:
+    from reward_service.analysis.filtering import Found
+
 RESPONSE_TAIL = 800
 PASS_COLUMNS = 8
 NONE = "–"
 LOG_SECONDS = 10.0
+SHOWN_SUSPECTS = 5
 
 
 def table(*columns: str, numbers: Iterable[str] = (), title: str | None = None) -> Table:
@@ -287,3 +293,64 @@ def show_comparison(out: Console, comparison: Comparison) -> None:
             flip.reason_now, Text(extracted),
         )  # fmt: skip
     out.print(flipped)
+
+
+def show_filter(out: Console, found: Found, path: Path) -> None:
+    """What a difficulty filter kept, dropped, and why not to trust some of it."""
+    columns = (
+        "data source",
+        "prompts",
+        "kept",
+        "too easy",
+        "impossible",
+        "undecided",
+        "suspects",
+        "rows",
+        "kept rows",
+    )
+    made = table(*columns, numbers=columns[1:])
+    lines = sorted(found.sources.items())
+    for name, line in [*lines, ("all", found.total)] if len(lines) != 1 else lines:
+        counts = [
+            line.prompts,
+            *(line.verdicts[verdict] for verdict in Verdict),
+            line.suspects,
+            line.rows,
+            line.rows_kept,
+        ]
+        made.add_row(Text(clean(name)), *(f"{count:,}" for count in counts))
+    out.print(made)
+    total = found.total
+    notes = [
+        (total.because[Cause.NO_ANSWER], "impossible only because of samples without an answer"),
+        (total.because[Cause.UNCLEAR], "impossible only because of ambiguous or malformed answers"),
+        (total.because[Cause.LIMITS], "impossible only because of time, memory or output limits"),
+        (
+            total.errors_would_drop,
+            "would be dropped as impossible if errors counted as failures (here they never do)",
+        ),
+        (total.errors_may_matter, "dropped, but could have been kept had their errors been judged"),
+        (total.undecided_by_errors, "undecided, with errors among their samples: score those again"),
+        (total.suspects, "impossible, but suspected of a verifier that rejects right answers"),
+    ]
+    for count, words in notes:
+        if count:
+            out.print(f"{count:,} prompt{'' if count == 1 else 's'}: {words}", markup=False, soft_wrap=True)
+    reasons = ", ".join(f"{one.value} {count:,}" for one, count in total.suspicions.most_common())
+    if reasons:
+        out.print(f"    {reasons}", markup=False, soft_wrap=True)
+    for suspect in [one for one in found.suspects if one.line][:SHOWN_SUSPECTS]:
+        text = f"{suspect.file}:{suspect.line} {suspect.data_source}: read {suspect.extracted!r}, ground truth {suspect.ground_truth!r}"
+        out.print(f"    {clean(text)}", markup=False, soft_wrap=True)
+    for count, words in (
+        (found.unreadable, "rows name no prompt and were left out"),
+        (found.other_models, "rows are of other models"),
+        (found.not_scored, "rows of the data set have no scored sample and were left out"),
+    ):
+        if count:
+            out.print(f"{count:,} {words}", markup=False, soft_wrap=True)
+    out.print(
+        f"{total.rows_kept:,} rows of {total.verdicts[Verdict.KEPT]:,} prompts kept -> {path}",
+        markup=False,
+        soft_wrap=True,
+    )

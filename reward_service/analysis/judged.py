@@ -54,6 +54,7 @@ class Judged:
     prompt: int | None
     found: Judgement
     item: ItemIn | None
+    """None if the row has no response."""
     name: str | int | None = None
 
 
@@ -104,6 +105,8 @@ class ScoredDump:
             "ScoredRow",
             __base__=row_model(column, group_by),
             own_column=(Any, Field(None, validation_alias=alias)),
+            # Rows of a data set, and results, have none.
+            response=(str | None, Field(None, validation_alias=AliasChoices("response", "solution_str"))),
         )
         self._adapter: TypeAdapter[Any] = TypeAdapter(model)
         self._domains: dict[tuple[str, str], str] = {}
@@ -117,9 +120,9 @@ class ScoredDump:
         """How much was read, of how much (bytes or rows; None for a pipe)."""
         return self._input.done, self._input.total
 
-    def rows(self) -> Iterator[Judged]:
-        """The rows in their order."""
-        first = True
+    def rows(self, *, scored: bool = True) -> Iterator[Judged]:
+        """The rows in their order. scored: the first one must hold an outcome, else Refused."""
+        first = scored
         for record in self._input.records():
             row = self._read(record)
             if first and row.found.reason == NO_OUTCOME:
@@ -150,10 +153,11 @@ class ScoredDump:
         found = judgement(value)
         name = (row.data_source or row.domain or "(none)")[:200]
         named = row.id if isinstance(row.id, str | int) else None
-        return Judged(record, name, self._domain(found.handler, name), self._prompt(row), found, row, named)
+        item = row if row.response is not None else None
+        return Judged(record, name, self._domain(found.handler, name), self._prompt(row), found, item, named)
 
     def _unreadable(self, record: Record) -> Judged:
-        """A row that is no item: what `score` said about it, or a line of a batch's results."""
+        """A row that is no item: what `score` said about it."""
         row: Any = None
         with suppress(ValueError):
             row = json.loads(record.line)

@@ -28,6 +28,7 @@ class Sums:
         places = ", ".join("?" * (2 + len(columns)))
         added = ", ".join(f"{name} = {name} + excluded.{name}" for name in columns)
         self._store = f"INSERT INTO t VALUES ({places}) ON CONFLICT DO UPDATE SET {added}"  # noqa: S608
+        self._find = f"SELECT {', '.join(columns)} FROM t WHERE a = ? AND b = ?"  # noqa: S608
         self._held: dict[tuple[int, int], list[float]] = {}
 
     def add(self, a: int, b: int, values: Sequence[float]) -> None:
@@ -50,6 +51,13 @@ class Sums:
         """Rows of a query over what was added so far."""
         self._flush()
         return iter(self._base.execute(sql, parameters))
+
+    def get(self, a: int, b: int) -> tuple[Any, ...] | None:
+        """The sums of a key; None for one that was never added."""
+        if self._held:
+            self._flush()
+        found: tuple[Any, ...] | None = self._base.execute(self._find, (a, b)).fetchone()
+        return found
 
     def close(self) -> None:
         """Give the database back."""

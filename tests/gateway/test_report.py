@@ -6,6 +6,7 @@ import json
 import random
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
@@ -112,3 +113,18 @@ def test_a_dump_that_was_not_scored_is_refused(pages: Path) -> None:
     done = call("report", pages / "a.jsonl", "-o", pages / "no.html")
     assert done.returncode == 2 and "score the dump first" in done.stderr
     assert not (pages / "no.html").exists()
+
+
+def test_the_filter_by_the_command(pages: Path) -> None:
+    """What was scored above, as one model; the misspelt data source was never judged, so exit code 3."""
+    out = pages / "kept.parquet"
+    done = call("filter", pages / "scored.parquet", "--weak-max", "0.9", "--strong-min", "1/16", "-o", out)
+    assert done.returncode == 3, done.stderr
+    told = json.loads((pages / "kept.parquet.summary.json").read_text())
+    total = told["total"]
+    assert total["prompts"] == 31 and total["undecided"] == total["undecided_because_of_errors"] == 1
+    assert total["kept"] + total["too_easy"] + total["impossible"] == 30
+    assert f"{total['rows_kept']:,} rows of {total['kept']} prompts kept" in done.stdout
+    assert pq.read_metadata(out).num_rows == total["rows_kept"] == 8 * total["kept"]
+    bad = call("filter", pages / "scored.parquet", "--weak-max", "9/10x", "-o", pages / "no.jsonl")
+    assert bad.returncode == 2 and "write 0.9 or 1/16" in bad.stderr and not (pages / "no.jsonl").exists()
