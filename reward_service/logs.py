@@ -24,6 +24,7 @@ from typing import Any
 LONGEST = 2_000
 """Characters of a message."""
 LINES_PER_SECOND = 20.0
+PROBES = frozenset({"/healthz", "/readyz", "/livez"})
 _SECRETS = re.compile(r"rsk_[A-Za-z0-9]{8,}|(?<=://)[^/@\s]*@|(?<=Bearer )\S+|(?<=Basic )\S+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\ud800-\udfff]")
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -115,9 +116,9 @@ class RequestLog:
         self._at = time.monotonic()
         self._left_out = 0
 
-    def wants(self, status: int) -> bool:
-        """Is a request that ended so to be logged?"""
-        return self._which == "all" or (self._which == "failed" and status >= 400)
+    def wants(self, status: int, route: str = "") -> bool:
+        """Is a request that ended so to be logged? A probe that says `not ready` has not failed."""
+        return self._which == "all" or (self._which == "failed" and status >= 400 and route not in PROBES)
 
     def add(self, note: Note, method: str, route: str, status: int, seconds: float) -> None:
         """One line, or one more that is left out."""

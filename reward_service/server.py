@@ -7,8 +7,11 @@ the address is printed once requests are answered, and not before.
 from __future__ import annotations
 
 import errno
+import signal
 import socket
+import time
 from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 
@@ -27,11 +30,38 @@ class CannotListen(Exception):
 
 
 class Server(uvicorn.Server):
-    """Calls `ready` once it answers."""
+    """Calls `ready` once it answers.
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
+    Told to end by SIGTERM, it first says that it is no longer ready (`draining`) and goes on for `notice` seconds, so that
+    whoever sends it requests can notice; then it takes no more, finishes those that it has, and ends. A second signal, or
+    Ctrl-C, skips the notice.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        ready: Callable[[], object],
+        draining: Callable[[], object] = lambda: None,
+        notice: float = 0.0,
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._draining = draining
+        self._notice = notice
+        self._until: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """uvicorn's."""
+        super().handle_exit(sig, frame)
+        self._draining()
+        if sig == signal.SIGTERM and self._until is None and self._notice > 0:
+            self._until = time.monotonic() + self._notice
+            self.should_exit = False
+
+    async def on_tick(self, counter: int) -> bool:
+        """uvicorn's."""
+        over = self._until is not None and time.monotonic() >= self._until
+        return await super().on_tick(counter) or over
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn's."""
@@ -80,7 +110,12 @@ def serve(settings: Settings, say: Callable[[str], object]) -> int:
             log_level="warning",
             server_header=False,
         )
-        server = Server(config, lambda: say(greeting(url, open_to_all=open_to_all, keys=keys)))
+        server = Server(
+            config,
+            lambda: say(greeting(url, open_to_all=open_to_all, keys=keys)),
+            app.state.gateway.drain,
+            settings.drain_notice_seconds,
+        )
         try:
             server.run(sockets=[listener])
         except KeyboardInterrupt:

@@ -122,6 +122,12 @@ class Settings(BaseSettings):
         "", pattern="^(/[a-z0-9_-]+)*$", description="Path in front of the dialects' routes, such as `/rl`."
     )
     dashboard: bool = Field(True, description="Serve the pages for people, such as `/dashboard`.")
+    drain_notice_seconds: float = Field(
+        0.0,
+        ge=0,
+        description="Time between SIGTERM, when it says that it is not ready, and taking no more requests; for rolling restarts "
+        "a little longer than a load balancer takes to notice.",
+    )
     drain_seconds: int = Field(25, ge=0, description="Time that running requests get when the service stops.")
     log_level: str = Field("info", description="critical, error, warning, info or debug.")
     log_format: Literal["text", "json"] = Field(

@@ -81,6 +81,11 @@ class Metrics:
             ("reason",),
             registry=r,
         )
+        self.dropped = Counter(
+            "reward_service_dropped_items",
+            "Items whose client went away before they were judged.",
+            registry=r,
+        )
         self.rejected = Counter(
             "reward_service_rejected_items", "Items refused because the service was full.", registry=r
         )

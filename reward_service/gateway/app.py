@@ -126,6 +126,7 @@ def create_app(engine: Engine, settings: Settings, jobs: Batches | None = None) 
         answered=gateway.metrics.answered,
         log_requests=settings.log_requests,
         local_names_only=gateway.access.keys is None and settings.auth == "auto",
+        ending=lambda: gateway.draining,
     )
     _scoring_routes(app, gateway)
     _ground_truth_routes(app, gateway)

@@ -18,6 +18,7 @@ from reward_service.engine.verdicts import Verdicts
 from reward_service.errors import BadRequest, ServiceError
 from reward_service.gateway.access import Access, keys_by
 from reward_service.gateway.admission import Admission
+from reward_service.gateway.connection import CONNECTION, while_connected
 from reward_service.gateway.middleware import whole_body
 from reward_service.gateway.runs import RUN
 from reward_service.logs import NOTE
@@ -78,13 +79,20 @@ class Gateway:
         """Admit, score and count rows. Overloaded if there is no room and the caller can't `wait`."""
         try:
             await self.access.charge(len(rows))
-            async with self.admission.admit(len(rows), wait=wait, seconds=seconds):
+            async with (
+                while_connected(lambda: self.metrics.dropped.inc(len(rows))),
+                self.admission.admit(len(rows), wait=wait, seconds=seconds),
+            ):
                 results = await self.engine.scorer.score_many(rows, seconds=seconds)
         except ServiceError:
             self.metrics.refused(len(rows))
             raise
         self.record(rows, results)
         return results
+
+    def drain(self) -> None:
+        """Say that this service is about to end: not ready, and every answer ends its connection."""
+        self.draining = True
 
     def record(self, rows: Sequence[Row], results: Sequence[Scored]) -> None:
         """Count results, under the run that they or the request name."""
@@ -113,7 +121,9 @@ class Gateway:
         if kind not in (JSON, "", "text/json", "application/x-www-form-urlencoded"):
             raise BadRequest(f"content-type {kind[:60]!r}", problem="unsupported-media-type")
         limit = on_wire or self.settings.max_body_bytes
-        return await whole_body(request, limit, self.settings.max_decoded_bytes)
+        body = await whole_body(request, limit, self.settings.max_decoded_bytes)
+        CONNECTION.set(request.receive)
+        return body
 
 
 def row_of(item: ItemIn, run: str | None = None) -> Row:

@@ -32,7 +32,8 @@ _ID = re.compile(r"^[\w.:/+=-]{1,128}$", re.ASCII)
 class Requests:
     """Echo the caller's `X-Request-Id` or make one; log under it; count answers by route and status; refuse pages.
 
-    local_names_only: see `browsers`.
+    local_names_only: see `browsers`. ending: is the service about to end? Then an answer ends its connection, so that a client
+    with a pool of them goes elsewhere before they break.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Requests:
         answered: Callable[[str, int], object],
         log_requests: str = "failed",
         local_names_only: bool = False,
+        ending: Callable[[], bool] = lambda: False,
     ) -> None:
         self._app = app
         self._answered = answered
         self._lines = RequestLog(log_requests)
         self._local_names_only = local_names_only
+        self._ending = ending
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's."""
@@ -67,6 +70,8 @@ class Requests:
                 headers["x-request-id"] = identity
                 headers["x-content-type-options"] = "nosniff"
                 headers.setdefault("cache-control", "no-store")
+                if self._ending():
+                    headers["connection"] = "close"
                 self._answered(route_of(scope), status)
             await send(message)
 
@@ -82,7 +87,7 @@ class Requests:
             log.exception("the request failed")
             raise
         finally:
-            if self._lines.wants(status):
+            if self._lines.wants(status, route_of(scope)):
                 seconds = time.perf_counter() - started
                 self._lines.add(note, scope["method"], route_of(scope), status, seconds)
             NOTE.reset(token)

@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from reward_service.engine.executor import ATTEMPTS, NO_SANDBOX
 from reward_service.errors import SandboxUnavailable
+from reward_service.gateway.connection import while_connected
 from reward_service.gateway.core import JSON, Gateway, asked_deadline
 from reward_service.runs import Program, Run, RunLimits, RunResult, Style
 from reward_service.wire import bad_request, encode
@@ -108,7 +109,7 @@ async def run_program(
     if known and program.language not in known:
         raise SandboxUnavailable(f"the sandbox can't run {program.language}; it has {', '.join(known)}")
     await gateway.access.charge(1)
-    async with gateway.admission.admit(1, wait=True):
+    async with while_connected(gateway.metrics.dropped.inc), gateway.admission.admit(1, wait=True):
         try:
             async with asyncio.timeout(seconds):
                 for attempt in range(ATTEMPTS):

@@ -30,6 +30,7 @@ from starlette.responses import Response
 
 from reward_service.engine.scorer import Row, Scored
 from reward_service.errors import BadRequest, Overloaded
+from reward_service.gateway.connection import while_connected
 from reward_service.gateway.core import JSON, Gateway
 from reward_service.types import Outcome, Profile, Reason, Status, cannot_judge
 from reward_service.wire import encode
@@ -233,7 +234,8 @@ async def patiently(gateway: Gateway, rows: Sequence[Row], seconds: float) -> li
     Overloaded if they are more than the caller's quota has left.
     """
     await gateway.access.charge(len(rows))
-    return await uncharged(gateway, rows, seconds)
+    async with while_connected(lambda: gateway.metrics.dropped.inc(len(rows))):
+        return await uncharged(gateway, rows, seconds)
 
 
 async def uncharged(gateway: Gateway, rows: Sequence[Row], seconds: float) -> list[Scored]:
