@@ -26,6 +26,7 @@ from reward_service.engine.pool import Pool
 from reward_service.engine.ports import BatchStore, Cache, GroundTruths, Lane, Queue, Quotas
 from reward_service.engine.quotas import MemoryQuotas
 from reward_service.engine.scorer import Row, Scored, Scorer
+from reward_service.engine.shadow import Shadow, ShadowScorer, plan_of
 from reward_service.engine.verdicts import Verdicts
 from reward_service.engine.worker import Worker, WorkerOptions
 from reward_service.gateway.app import create_app
@@ -250,8 +251,10 @@ def build_service(settings: Settings, registry: Registry | None = None, loader: 
         if not settings.redis_url:
             raise ValueError("engine=fleet needs REWARD_SERVICE_REDIS_URL: where the workers are asked")
         scorer = FleetScorer(registry, stores.queue, stores.cache, stores.ground_truths)
-        parts = running(stores.running, scorer.running(), working(None, batches))
-        gauges = fleet_gauges(scorer, stores)
+        verdicts = build_verdicts(settings, scorer)
+        shadow = build_shadow(settings, loader, scorer, stores, verdicts)
+        parts = running(stores.running, scorer.running(), shadow, working(None, batches))
+        gauges = {**fleet_gauges(scorer, stores), **shadow_gauges(shadow)}
         engine = Engine(
             scorer,
             registry,
@@ -259,10 +262,11 @@ def build_service(settings: Settings, registry: Registry | None = None, loader: 
             parts,
             None,
             gauges,
-            {},
+            shadow_counters(shadow),
             quotas=stores.quotas,
-            verdicts=build_verdicts(settings, scorer),
+            verdicts=verdicts,
             judged=lambda: scorer.judged,
+            shadow=shadow,
         )
         return Service(engine, batches)
     local = build_local(settings, registry, loader, stores)
@@ -276,19 +280,22 @@ def build_service(settings: Settings, registry: Registry | None = None, loader: 
             listener(rows, results)
 
     worker = Worker(stores.queue, local.scorer, options, heard)
-    parts = running(stores.running, local.running, working(worker, batches))
+    verdicts = build_verdicts(settings, local.scorer)
+    shadow = build_shadow(settings, loader, local.scorer, stores, verdicts, local)
+    parts = running(stores.running, local.running, shadow, working(worker, batches))
     engine = Engine(
         local.scorer,
         registry,
         stores.ground_truths,
         parts,
         local.sandbox,
-        local_gauges(local, stores),
-        local_counters(local),
+        {**local_gauges(local, stores), **shadow_gauges(shadow)},
+        {**local_counters(local), **shadow_counters(shadow)},
         listeners,
         stores.quotas,
-        build_verdicts(settings, local.scorer),
+        verdicts,
         lambda: local.pool.stats.outcomes,
+        shadow,
     )
     return Service(engine, batches)
 
@@ -299,6 +306,62 @@ def build_verdicts(settings: Settings, scorer: Scorer) -> Verdicts:
     if settings.verdict_bytes:
         scorer.observers.append(verdicts.observe)
     return verdicts
+
+
+def build_shadow(
+    settings: Settings,
+    loader: str,
+    scorer: Scorer,
+    stores: Stores,
+    verdicts: Verdicts,
+    local: Local | None = None,
+) -> Shadow | None:
+    """The shadow that looks on at the scorer; None for none. local: what scores in this process, if anything does."""
+    registry = scorer.registry
+    plan = plan_of(registry, settings.shadow_share, settings.shadow_handlers, settings.shadow_profile)
+    if plan is None:
+        return None
+    politely = "reward_service.engine.shadow:load_politely" if loader == LOADER else loader
+    pool = Pool(registry, size=1, spares=0, loader=politely)
+    sandbox = local.sandbox if local else None
+
+    def program_may_run() -> bool:
+        status = sandbox.status() if sandbox else {}
+        return not status.get("waiting") and status.get("busy", 0) + 1 < status.get("places", 0)
+
+    shadow = Shadow(
+        plan,
+        ShadowScorer(registry, pool, stores.ground_truths, sandbox, plan.handlers),
+        pool,
+        verdicts=verdicts,
+        busy=lambda: local is not None and local.pool.queued > 0,
+        program_may_run=program_may_run,
+        run=RUN.get,
+    )
+    scorer.observers.append(shadow.observe)
+    return shadow
+
+
+def shadow_gauges(shadow: Shadow | None) -> Gauges:
+    """What a process with a shadow shows besides; 0 without one."""
+    return {
+        "reward_service_shadow_queued_items": (
+            "Items that wait to be judged by the shadow.",
+            lambda: shadow.queued if shadow else 0,
+        )
+    }
+
+
+def shadow_counters(shadow: Shadow | None) -> Counters:
+    """What a process with a shadow counts besides; nothing without one."""
+    return {
+        "reward_service_shadow_items": (
+            "Items taken for the shadow: same, up and down (its score is higher, lower), not_comparable (it could "
+            "not judge), dropped (there was no room or time).",
+            "result",
+            lambda: dict(shadow.counts) if shadow else {},
+        )
+    }
 
 
 def build_engine(settings: Settings, registry: Registry | None = None, loader: str = LOADER) -> Engine:

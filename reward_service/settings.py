@@ -65,6 +65,16 @@ class Settings(BaseSettings):
         ge=0,
         description="Bytes of verdicts kept in memory to be looked at (`/explain`, `/v1/verdicts`); 0 for none.",
     )
+    shadow_share: float = Field(
+        0.0, ge=0, le=1, description="Share of the items that a shadow verifier judges too, afterwards."
+    )
+    shadow_profile: Literal["", "strict", "guru"] = Field(
+        "", description="The profile in which the shadow judges; nothing for the item's own."
+    )
+    shadow_handlers: str = Field(
+        "",
+        description="Handlers that the shadow has in place of others: `old=new`, joined by commas.",
+    )
     ground_truth_bytes: int = Field(1 << 30, ge=0, description="Bytes of uploaded ground truths kept.")
     max_ground_truth_bytes: int = Field(64 << 20, ge=1, description="Bytes of one uploaded ground truth.")
     sandbox: Literal["auto", "docker", "bubblewrap", "none"] = Field(

@@ -98,8 +98,18 @@ class Verdicts:
             if scored is not None:
                 self.keep(key, group.item, scored, rows[place].run or self._run())
 
-    def keep(self, key: bytes, item: Item, scored: Scored, run: str = "", shadow: Mapping[str, Any] | None = None) -> None:  # fmt: skip
-        """Keep one verdict; the same item again replaces it."""
+    def keep(
+        self,
+        key: bytes,
+        item: Item,
+        scored: Scored,
+        run: str = "",
+        shadow: Mapping[str, Any] | None = None,
+        tenant: str | None = None,
+    ) -> None:
+        """Keep one verdict; the same item again replaces it. tenant: None for that of the request under way."""
+        if not self._room:
+            return
         outcome = scored.outcome
         size = weight(item, self._room)
         if size > self._room * LARGEST_SHARE:
@@ -112,7 +122,16 @@ class Verdicts:
             odd = odd or before.odd
             self._drop(name)
         kept = Kept(
-            name, time.time(), TENANT.get(), run, scored.data_source, item, outcome, size, odd, shadow
+            name,
+            time.time(),
+            TENANT.get() if tenant is None else tenant,
+            run,
+            scored.data_source,
+            item,
+            outcome,
+            size,
+            odd,
+            shadow,
         )
         self._kept[name] = kept
         self._size[odd] += size

@@ -14,6 +14,7 @@ from reward_service import __version__
 from reward_service.engine.ports import GroundTruths, Quotas, Sandbox
 from reward_service.engine.quotas import MemoryQuotas
 from reward_service.engine.scorer import Row, Scored, Scorer
+from reward_service.engine.shadow import Shadow
 from reward_service.engine.verdicts import Verdicts
 from reward_service.errors import BadRequest, ServiceError
 from reward_service.gateway.access import Access, keys_by
@@ -49,6 +50,7 @@ class Engine:
     verdicts: Verdicts = field(default_factory=lambda: Verdicts(0))
     judged: Callable[[], int] = lambda: 0
     """How many items have been judged so far, cached ones aside: what admission tells the service's rate from."""
+    shadow: Shadow | None = None
 
     def ready(self) -> bool:
         """Can an item be judged now?"""

@@ -59,6 +59,8 @@ def add_routes(app: FastAPI, gateway: Gateway, problem_responses: dict[int | str
         data_source: Annotated[str | None, Query(max_length=200)] = None,
     ) -> Response:
         found = gateway.metrics.monitor.show(minutes, run, data_source or None)
+        if gateway.engine.shadow is not None:
+            found["shadow"] = gateway.engine.shadow.table(data_source or None)
         if data_source:
             found["verdicts"] = listed(gateway, data_source)
         return Response(encode(found), headers={"Cache-Control": "no-store"}, media_type=JSON)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from reward_service.narrate import explained as narrated
 from reward_service.registry import Handler, Source, load
 from reward_service.types import Item, Outcome, Profile
+from tests.load.measure import service
 
 SOURCES = [(handler, source) for handler in load().handlers.values() for source in handler.sources]
 
@@ -240,3 +242,42 @@ def test_an_explained_item_is_neither_kept_nor_counted(http: httpx2.Client) -> N
     told = explain(http, data_source="logic__graph", response="<answer>unseen</answer>", ground_truth="owl")
     assert not told["kept"] and count() == before
     assert http.get(f"/v1/verdicts/{told['verdict']}").status_code == 404
+
+
+def test_a_shadow_shows_its_flips_in_telemetry_metrics_and_verdicts() -> None:
+    """The real thing: a process of its own that judges in the other profile, beside a live service."""
+    with service(
+        "reward_service.registry:load",
+        processes="1",
+        sandbox="none",
+        shadow_share="1.0",
+        shadow_profile="guru",
+    ) as (base, _), httpx2.Client(base_url=base, timeout=30) as client:  # fmt: skip
+        source = "logic__graph_logical_dataset"
+        items = [
+            {"data_source": source, "response": f"So \\boxed{{n{number}}}.", "ground_truth": f"n{number}"}
+            for number in range(8)
+        ]
+        items.append({"data_source": source, "response": "<answer>owl</answer>", "ground_truth": "owl"})
+        headers = {"X-Run-Id": "grpo-7"}
+        results = client.post("/v1/score/batch", json={"items": items}, headers=headers).json()["results"]
+        assert [result["score"] for result in results] == [1.0] * 9
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            (told,) = client.get("/v1/telemetry").json()["shadow"] or [{"compared": 0}]
+            if told["compared"] == 9:
+                break
+            time.sleep(0.05)
+        assert (told["data_source"], told["compared"], told["flips"], told["down"]) == (source, 9, 8, 8)
+        assert told["reasons"] == [{"from": "equal", "to": "no_answer", "count": 8}]
+        assert told["shadow_version"] == f"graph {told['version']}, guru"
+        text = client.get("/metrics").text
+        assert 'reward_service_shadow_items_total{result="down"} 8.0' in text
+        assert 'reward_service_shadow_items_total{result="same"} 1.0' in text
+        verdict = client.get(f"/v1/verdicts/{told['samples'][0]}").json()
+        assert verdict["result"]["score"] == 1.0 and verdict["run"] == "grpo-7"
+        assert (verdict["shadow"]["score"], verdict["shadow"]["profile"]) == (0.0, "guru")
+        again = client.post("/v1/explain", json={"verdict": verdict["verdict"]}).json()
+        assert again["score"] == 1.0 and again["shadow"]["reason"] == "no_answer"
+        listed = client.get("/v1/telemetry", params={"data_source": source}).json()["verdicts"]
+        assert {one["verdict"] for one in listed} >= set(told["samples"])
