@@ -25,11 +25,14 @@ def parent_of(pid: int) -> int:
 
 
 def judge(item: Item, version: str) -> Outcome:
-    """`spin MS …` uses CPU, `nap MS …` only time, `kill-worker` ends the whole worker, `hostile WHAT` its process."""
+    """`spin MS …` uses CPU, `work N …` so many steps of it, `nap MS …` only time, `kill-worker` ends the whole worker, `hostile WHAT` its process."""
     match item.response.split():
         case ["spin", ms, *_]:
             end = time.process_time() + float(ms) / 1e3
             while time.process_time() < end:
+                pass
+        case ["work", count, *_]:
+            for _ in range(int(count)):
                 pass
         case ["nap", ms, *_]:
             time.sleep(float(ms) / 1e3)

@@ -260,7 +260,7 @@ async def run(asked: argparse.Namespace, server: Server, folder: Path) -> dict[s
         empty = used_memory(server)
         async with AsyncClient(soak.url, connections=256, chunk_items=BATCH) as client:
             deliver = delivered_by(client)
-            plan = Plan(soak.url, asked.rate or 40.0, 5.0, BATCH, timeout=DEADLINE)
+            plan = Plan(soak.url, asked.rate or 40.0, 10.0, BATCH, timeout=DEADLINE)
             peak = 0.0
             if not asked.rate:
 
@@ -342,6 +342,7 @@ def reported(plan: Plan, record: Record, soak: Soak, peak: float) -> dict[str, A
     return {
         "peak": peak, "rate": plan.rate, "live": summary(plan, record), "batches": vars(soak.batches), "kills": soak.kills,
         "thirds_ms": thirds, "sizes": sizes,
+        "series": {name: [(round(at), value) for at, value in values] for name, values in soak.sampled.series.items()},
     }  # fmt: skip
 
 
