@@ -1,7 +1,7 @@
 """What one more worker adds, on a real redis-server: `make bench ARGS=scaling` (`--write` keeps it in docs/capacity.md).
 
 One batch is scored by 1, 2, 3 and 4 worker processes (one checking process each) in turn, round after round, all in one run.
-Two kinds of items: `cpu`, 2 ms of CPU each, so that neither the sender nor Redis matters; and `mixed`, Guru's mix of those data
+Two kinds of items: `cpu`, a loop of some 2 or 3 ms, so that neither the sender nor Redis matters; and `mixed`, Guru's mix of those data
 sources that rules check. Items are sent before the clock starts.
 
 Wall time is what a user sees, and on a machine with neighbours it measures the neighbours as well: so the best round counts, and
@@ -36,7 +36,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 WORKERS = (1, 2, 3, 4)
 STEPS = 100_000
 """Of a loop that does nothing: some 2 ms. A number of steps and no time, since clocks of CPU time are what is measured."""
-MEASURED = (("cpu", "some 2 ms of CPU each"), ("mixed", "Guru's mix, checked by rules"))
+MEASURED = (("cpu", "a loop of 100,000 steps each"), ("mixed", "Guru's mix, checked by rules"))
 
 
 class Round(NamedTuple):
