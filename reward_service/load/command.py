@@ -62,6 +62,7 @@ def load(
     limit_ms: Annotated[
         float, typer.Option(min=1, help="With --ramp: the p99 up to which a rate is carried.")
     ] = 2_000,
+    max_steps: Annotated[int, typer.Option(min=1, help="With --ramp: give up after so many.")] = 24,
     max_p99_ms: Annotated[
         float | None, typer.Option(help="Exit with 3 if the p99 is above.", show_default=False)
     ] = None,
@@ -82,7 +83,7 @@ def load(
     out, err = console(), console(stderr=True)
     err.print(f"load: {sent} mix against {url}", markup=False) if not quiet else None
     run = _ramp if ramp else _steady
-    said, ok = asyncio.run(run(plan, sent, repeats, limit_ms, err, not quiet))
+    said, ok = asyncio.run(run(plan, sent, repeats, limit_ms, max_steps, err, not quiet))
     if max_p99_ms is not None and not ramp:
         p99 = said["latency_ms"].get("p99")
         ok = ok and p99 is not None and p99 <= max_p99_ms
@@ -112,7 +113,7 @@ def kind_of(plan: Plan, mix: Mix) -> str:
 
 
 async def _steady(
-    plan: Plan, mix: str, repeats: float, limit_ms: float, err: Console, live: bool
+    plan: Plan, mix: str, repeats: float, limit_ms: float, max_steps: int, err: Console, live: bool
 ) -> tuple[dict[str, Any], bool]:
     from reward_service.load.generator import Record, send, summary
     from reward_service.load.traffic import Traffic
@@ -124,7 +125,7 @@ async def _steady(
 
 
 async def _ramp(
-    plan: Plan, mix: str, repeats: float, limit_ms: float, err: Console, live: bool
+    plan: Plan, mix: str, repeats: float, limit_ms: float, max_steps: int, err: Console, live: bool
 ) -> tuple[dict[str, Any], bool]:
     from reward_service.load.generator import send
     from reward_service.load.ramp import climb
@@ -142,7 +143,7 @@ async def _ramp(
         if live:
             err.print(told_of(one), markup=False, soft_wrap=True)
 
-    found: Ramp = await climb(plan, step, limit_ms, told)
+    found: Ramp = await climb(plan, step, limit_ms, told, max_steps)
     steps = [one._asdict() for one in found.steps]
     return {"plan": shown(plan), "mix": mix, "peak": found.peak, "wrong": wrong, "steps": steps}, not wrong
 
