@@ -5,7 +5,7 @@ import { foreign, h, keyed, setAttribute, setHidden, setText } from "./dom.js";
 import { Alerts } from "./dashboard/alerts.js";
 import { setSparkline, sparkline } from "./dashboard/chart.js";
 import { Charts, gauges, OF_ONE, OVERVIEW, reasons, tiles } from "./dashboard/charts.js";
-import { bin, finished, smoothed } from "./dashboard/series.js";
+import { bin, finished, smoothed, sum } from "./dashboard/series.js";
 import { setTitle, Source } from "./dashboard/source.js";
 import { Sources } from "./dashboard/sources.js";
 import { hash, query, read, windows } from "./dashboard/state.js";
@@ -76,7 +76,8 @@ function whole(data) {
     return Object.fromEntries(Object.entries(value).map(([name, list]) => [name, cut(list)]));
   };
   const sources = data.sources.map((one) => ({ ...one, mean_steps: cut(one.mean_steps ?? []), no_answer_steps: cut(one.no_answer_steps ?? []), flag_steps: cut(one.flag_steps ?? []) }));
-  return { ...data, steps: cut(data.steps), totals: cut(data.totals), gauges: cut(data.gauges ?? {}), sources };
+  const counted = { items: sum(data.totals.items), errors: sum(data.totals.errors) }; // the running step, too
+  return { ...data, counted, steps: cut(data.steps), totals: cut(data.totals), gauges: cut(data.gauges ?? {}), sources };
 }
 
 function show(raw, asked) {

@@ -3,7 +3,6 @@
 
 import { foreign, h, keyed, setAttribute, setHidden, setText } from "../dom.js";
 import { ago, count, moment, words } from "../format.js";
-import { sum } from "./series.js";
 import { linkTo } from "./state.js";
 
 const KINDS = {
@@ -61,8 +60,7 @@ export class Alerts {
     const groups = grouped(wanted);
     setAttribute(this.section, "data-state", groups.length === 0 ? "good" : groups[0].weight > 1 ? "bad" : "warn");
     setText(this.headline, this.words(groups, data, view));
-    const items = sum(data.totals.items);
-    const errors = sum(data.totals.errors);
+    const { items, errors } = data.counted;
     setText(this.note, items === 0 ? "" : `${count(items)} items in this window, ${errors === 0 ? "none" : count(errors)} of them not judged.`);
     const shown = this.all ? groups : groups.slice(0, SHOWN);
     keyed(this.list, shown, (group) => group.source, (group) => this.make(group), (node, group) => this.fill(node, group, data, view));
@@ -74,7 +72,7 @@ export class Alerts {
 
   words(groups, data, view) {
     if (groups.length === 0) {
-      if (sum(data.totals.items) > 0) return "Nothing looks wrong";
+      if (data.counted.items > 0) return "Nothing looks wrong";
       return view.run === null && view.source === null ? "Nothing has been scored yet" : "Nothing was scored in this window";
     }
     if (view.source !== null) return groups[0].alerts.length === 1 ? "Something looks wrong here" : `${groups[0].alerts.length} things look wrong here`;
