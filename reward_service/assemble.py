@@ -431,6 +431,10 @@ def local_gauges(local: Local, stores: Stores) -> Mapping[str, tuple[str, Any]]:
     """What a process that scores shows."""
     pool, sandbox, judge, canary = local.pool, local.sandbox, local.judge, local.canary
     return {
+        "reward_service_judge_configured": (
+            "1 if a judge model is configured.",
+            lambda: int(judge is not None),
+        ),
         "reward_service_judge_in_service": (
             "1 if a judge model may judge: configured, reachable, and not out of service by the canary.",
             lambda: int(

@@ -138,6 +138,9 @@ class Settings(BaseSettings):
         description="Time between SIGTERM, when it says that it is not ready, and taking no more requests; for rolling restarts "
         "a little longer than a load balancer takes to notice.",
     )
+    telemetry_step_seconds: int = Field(
+        10, ge=1, le=600, description="Seconds of one step of the telemetry; 180 steps are kept."
+    )
     drain_seconds: int = Field(25, ge=0, description="Time that running requests get when the service stops.")
     log_level: str = Field("info", description="critical, error, warning, info or debug.")
     log_format: Literal["text", "json"] = Field(

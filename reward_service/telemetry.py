@@ -29,6 +29,7 @@ from prometheus_client.registry import Collector
 from reward_service.engine.scorer import Row, Scored
 from reward_service.health.collector import RewardCollector
 from reward_service.health.monitor import Monitor
+from reward_service.health.series import STEP_SECONDS
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
@@ -45,14 +46,14 @@ log = logging.getLogger(__name__)
 class Metrics:
     """One registry of metrics per application, so that several can live in one process."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, step_seconds: int = STEP_SECONDS) -> None:
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         r = self.registry
         info = Info("reward_service", "What is being served.", registry=r)
         info.info({"version": version})
-        self.monitor = Monitor()
+        self.monitor = Monitor(step_seconds=step_seconds)
         r.register(RewardCollector(self.monitor))
         self.requests = Histogram(
             "reward_service_request_seconds",

@@ -63,7 +63,7 @@ class Gateway:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.engine = engine
         self.settings = settings
-        self.metrics = Metrics(__version__)
+        self.metrics = Metrics(__version__, settings.telemetry_step_seconds)
         self.admission = Admission(settings.max_in_flight, engine.judged)
         self.access = Access(keys_by(settings), engine.quotas)
         self.draining = False

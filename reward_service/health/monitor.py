@@ -20,7 +20,7 @@ from reward_service.engine.scorer import Row, Scored
 from reward_service.health import view
 from reward_service.health.alerts import Alerts
 from reward_service.health.dress import marked_answer, same_but_for_dress
-from reward_service.health.series import STEPS, History, Running, step_of
+from reward_service.health.series import STEP_SECONDS, STEPS, History, Running, step_of
 from reward_service.health.tally import NO_SUMS, Part, counted, tally
 from reward_service.types import Outcome, Reason
 
@@ -65,9 +65,10 @@ class Group:
 class Monitor:
     """What the service knows of its own rewards."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, step_seconds: int = STEP_SECONDS) -> None:
         self.alerts = Alerts()
-        self.history = History(self.alerts.feed)
+        self.step_seconds = step_seconds
+        self.history = History(self.alerts.feed, step_seconds)
         self.clock = clock
         self.errors: OrderedDict[tuple[str, str], Trouble] = OrderedDict()
         self.asked: deque[Asked] = deque(maxlen=STEPS)
@@ -79,7 +80,7 @@ class Monitor:
         """Refused answers that were looked at, by data source: (right but for dress, others)."""
         self._durations: list[float] = []
         self._requests = 0
-        self._at = step_of(clock())
+        self._at = step_of(clock(), step_seconds)
         self._checks: dict[str, int] = {}
         self._groups: OrderedDict[tuple[str, str, str], Group] = OrderedDict()
 
@@ -112,7 +113,7 @@ class Monitor:
 
     def refused(self, items: int) -> None:
         """So many items were turned away because the service was full."""
-        at = step_of(self.clock())
+        at = step_of(self.clock(), self.step_seconds)
         if self.rejected and self.rejected[-1][0] == at:
             items += self.rejected.pop()[1]
         self.rejected.append((at, items))
@@ -139,7 +140,7 @@ class Monitor:
         values: dict[str, float] = {}
         for name, read in self._gauges.items():
             values[name] = float(read())
-        self.sampled.append((step_of(now), values))
+        self.sampled.append((step_of(now, self.step_seconds), values))
         self.alerts.judge_gauges(
             values.get("reward_service_judge_configured"), values.get("reward_service_judge_in_service"), now
         )
@@ -161,7 +162,7 @@ class Monitor:
         return Asked(self._at, self._requests, *spread(self._durations))
 
     def _turn(self, now: float) -> None:
-        at = step_of(now)
+        at = step_of(now, self.step_seconds)
         if at == self._at:
             return
         if self._requests:

@@ -22,6 +22,7 @@ from reward_service.types import Reason
 _Key = TypeVar("_Key")
 NO_FLAGS: Mapping[str, int] = MappingProxyType({})
 STEP_SECONDS = 10
+"""Unless a setting says otherwise."""
 STEPS = 180
 MAX_RUNS = 200
 MAX_SOURCES = 1_000
@@ -151,8 +152,11 @@ class Running:
 class History:
     """Every series. folded: hears of what each (run, data source) gathered, in time's order. `now` is Unix seconds."""
 
-    def __init__(self, folded: Callable[[str, str, Running], object]) -> None:
+    def __init__(
+        self, folded: Callable[[str, str, Running], object], step_seconds: int = STEP_SECONDS
+    ) -> None:
         self._folded = folded
+        self._step_seconds = step_seconds
         self.total = Series()
         self.sources: OrderedDict[str, Series] = OrderedDict()
         self.runs: OrderedDict[str, Series] = OrderedDict()
@@ -164,7 +168,7 @@ class History:
 
     def add(self, parts: Sequence[Part], now: float) -> None:
         """One chunk."""
-        at = step_of(now)
+        at = step_of(now, self._step_seconds)
         if at != self._at or len(self._running) > MAX_RUNNING:
             self.fold(now)
         for part in parts:
@@ -176,7 +180,7 @@ class History:
 
     def add_sums(self, run: str, source: str, sums: Sums, now: float) -> None:
         """Something that was found out later than its chunk."""
-        running = self._running.setdefault((run, source), Running(step_of(now)))
+        running = self._running.setdefault((run, source), Running(step_of(now, self._step_seconds)))
         series = self.sources.get(source)
         running.domain = running.domain or (series.domain if series else "")
         running.sums = running.sums.plus(sums)
@@ -197,7 +201,7 @@ class History:
                 whole = self.lifetime[source] = Running(running.at)
             whole.join(running)
         self._running.clear()
-        self._at = step_of(now)
+        self._at = step_of(now, self._step_seconds)
 
     def chosen(self, run: str | None, source: str | None) -> Iterator[tuple[str, Series]]:
         """The series of every data source (or of `source`), in all runs or in `run`; with the data source's name."""
@@ -242,6 +246,6 @@ def touched(series: OrderedDict[_Key, Series], key: _Key, bound: int) -> Series:
     return found
 
 
-def step_of(now: float) -> int:
+def step_of(now: float, step_seconds: int = STEP_SECONDS) -> int:
     """The start of the step that a moment is in."""
-    return int(now) // STEP_SECONDS * STEP_SECONDS
+    return int(now) // step_seconds * step_seconds

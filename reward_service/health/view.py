@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from reward_service.health.series import STEP_SECONDS, STEPS, Series, Step, step_of
+from reward_service.health.series import STEPS, Series, Step, step_of
 from reward_service.health.tally import NO_SUMS, Sums
 
 if TYPE_CHECKING:
@@ -21,9 +21,10 @@ def shown(
     monitor: Monitor, now: float, minutes: float, run: str | None, source: str | None
 ) -> dict[str, Any]:
     """Everything that is asked for, of the last `minutes`."""
-    count = max(1, min(STEPS, math.ceil(minutes * 60 / STEP_SECONDS)))
-    last = step_of(now)
-    steps = [last - STEP_SECONDS * back for back in range(count - 1, -1, -1)]
+    width = monitor.step_seconds
+    count = max(1, min(STEPS, math.ceil(minutes * 60 / width)))
+    last = step_of(now, width)
+    steps = [last - width * back for back in range(count - 1, -1, -1)]
     history = monitor.history
     alerts = [
         alert
@@ -39,7 +40,7 @@ def shown(
     ]
     found: dict[str, Any] = {
         "now": now,
-        "step_seconds": STEP_SECONDS,
+        "step_seconds": width,
         "steps": steps,
         "runs": [
             {"run": name, "items": series.items, "last_seen": series.last_seen}
@@ -68,7 +69,7 @@ def totals(monitor: Monitor, series: Series, steps: Sequence[int]) -> dict[str, 
     held: list[Step | None] = [None] * len(steps)
     sums = [NO_SUMS] * len(steps)
     for step, one in zip(window.steps, window.sums(), strict=True):
-        place = (step.at - steps[0]) // STEP_SECONDS
+        place = (step.at - steps[0]) // monitor.step_seconds
         held[place], sums[place] = step, one
     requests = {one.at: one for one in (*monitor.asked, monitor.running_step()) if one.requests}
     rejected = dict(monitor.rejected)
@@ -113,7 +114,7 @@ def source_row(
     no_answers, flags = means.copy(), means.copy()
     first = steps[0]
     for step in window.steps:
-        place = (step.at - first) // STEP_SECONDS
+        place = (step.at - first) // monitor.step_seconds
         means[place], no_answers[place], flags[place] = step.shown
     return {
         "data_source": name,

@@ -5,7 +5,7 @@ import { foreign, h, keyed, setAttribute, setHidden, setText } from "./dom.js";
 import { Alerts } from "./dashboard/alerts.js";
 import { setSparkline, sparkline } from "./dashboard/chart.js";
 import { Charts, gauges, OF_ONE, OVERVIEW, reasons, tiles } from "./dashboard/charts.js";
-import { bin, finished, smoothed, sum } from "./dashboard/series.js";
+import { beginning, bin, finished, smoothed, sum } from "./dashboard/series.js";
 import { setTitle, Source } from "./dashboard/source.js";
 import { Sources } from "./dashboard/sources.js";
 import { hash, query, read, windows } from "./dashboard/state.js";
@@ -68,11 +68,12 @@ function complain(error) {
   setHidden(at("trouble"), false);
 }
 
-// The telemetry without the step that still runs.
+// The telemetry without the steps before there was anything, and without the one that still runs.
 function whole(data) {
-  const steps = finished(data);
+  const start = beginning(data);
+  const end = finished(data);
   const cut = (value) => {
-    if (Array.isArray(value)) return value.slice(0, steps);
+    if (Array.isArray(value)) return value.slice(start, end);
     return Object.fromEntries(Object.entries(value).map(([name, list]) => [name, cut(list)]));
   };
   const sources = data.sources.map((one) => ({ ...one, mean_steps: cut(one.mean_steps ?? []), no_answer_steps: cut(one.no_answer_steps ?? []), flag_steps: cut(one.flag_steps ?? []) }));

@@ -231,11 +231,13 @@ const GAUGES = {
 
 // The latest value of every gauge, in words.
 export function gauges(data) {
-  return Object.entries(data.gauges ?? {}).map(([full, list]) => {
+  const judged = last(gauge(data, "judge_configured"));
+  const shown = Object.entries(data.gauges ?? {}).filter(([name]) => !name.endsWith("judge_configured") && (judged !== 0 || !name.endsWith("judge_canary_accepted")));
+  return shown.map(([full, list]) => {
     const name = full.replace(/^reward_service_/, "");
     const value = last(list);
     let text = count(value);
-    if (name === "judge_in_service") text = value === null ? text : value ? "in service" : "not in service";
+    if (name === "judge_in_service") text = judged === 0 ? "none" : value === null ? text : value ? "in service" : "not in service";
     if (name === "judge_canary_accepted") text = percent(value);
     return { name: GAUGES[name] ?? name.replaceAll("_", " "), text };
   });

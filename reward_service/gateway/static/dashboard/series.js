@@ -33,6 +33,15 @@ export function finished(data) {
   return steps;
 }
 
+// The first step that is worth drawing: where the service began to be watched or used, and some room before it.
+const ROOM = 12;
+export function beginning(data) {
+  const lists = [data.totals.items, ...Object.values(data.gauges ?? {})];
+  const first = data.steps.findIndex((_, place) => lists.some((list) => list?.[place]));
+  const known = first < 0 ? data.steps.length : first;
+  return Math.max(0, Math.min(known - 1, data.steps.length - ROOM));
+}
+
 export const sum = (list) => (list ?? []).reduce((total, value) => total + (value ?? 0), 0);
 export const last = (list) => (list ?? []).findLast((value) => value !== null && value !== undefined) ?? null;
 
