@@ -162,7 +162,7 @@ class OpenAIJudge:
     async def _complete(self, request: tuple[str, dict[str, Any]]) -> str:
         """The model's text. JudgeUnavailable when the retries are used up."""
         path, body = request
-        trouble = "no endpoint is configured"
+        trouble = "every endpoint failed a moment ago, and rests"
         for attempt in range(self.options.retries + 1):
             endpoint = self._next()
             if endpoint is None:

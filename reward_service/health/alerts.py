@@ -28,6 +28,8 @@ ERROR_ITEMS = 10
 ERROR_SHARE = 0.05
 JUDGE_SECONDS = 120.0
 JUDGE_ERRORS = 3
+GAUGE_SECONDS = 60.0
+"""A judge is out of service at the start until known attacks have been put to it: that is no alarm."""
 SILENT_SECONDS = 600.0
 """Errors are forgotten when nothing was asked for so long."""
 SUSPECT_CHECKED = 50
@@ -267,12 +269,11 @@ class Alerts:
             last = watched.errors[-1][0] if watched.errors else 0.0
             if watched.failing_since and last > now - SILENT_SECONDS:
                 yield error_alert(watched, source, run)
-        if self._gauge_since or (
-            self._judge_since and self._judge and self._judge[-1][0] > now - SILENT_SECONDS
-        ):
+        off = 0.0 < self._gauge_since <= now - GAUGE_SECONDS
+        if off or (self._judge_since and self._judge and self._judge[-1][0] > now - SILENT_SECONDS):
             failed = sum(one[1] for one in self._judge)
             given = sum(one[2] for one in self._judge)
-            since = min(filter(None, (self._gauge_since, self._judge_since)))
+            since = min(filter(None, (self._gauge_since if off else 0.0, self._judge_since)))
             share = failed / (failed + given) if failed + given else 1.0
             yield Alert("judge_down", "", "", since, share, 0.0, JUDGE_TEXT)
         for source, evidence in self.evidence.items():

@@ -68,7 +68,7 @@ class Judge:
 
     def __init__(self) -> None:
         class Answers(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+            protocol_version = "HTTP/1.0"  # no connection outlives an answer, or the judge
 
             def do_POST(self) -> None:
                 asked = json.loads(self.rfile.read(int(self.headers["content-length"])))["messages"][1][

@@ -62,9 +62,11 @@ def test_under_load_every_view_has_data_and_each_row_leads_to_its_verdicts(brows
         def rows() -> None:
             batch = policy.ordinary(96)
             policy.send(batch)
-            policy.send([*batch[:32], {"data_source": "math__aime", "response": "no box", "ground_truth": "4"},
-                         {"data_source": "nowhere", "response": "x", "ground_truth": "y"}])  # fmt: skip
+            policy.send(
+                [*batch[:32], {"data_source": "math__aime", "response": "no box", "ground_truth": "4"}]
+            )
 
+        policy.send([{"data_source": "nowhere", "response": "x", "ground_truth": "y"}])
         play(page, 14, rows)
         expect(page.locator("#headline")).to_have_text("Nothing looks wrong")
         page.wait_for_function("document.querySelectorAll('#sources tbody tr').length >= 5")
@@ -147,9 +149,8 @@ def test_a_first_time_user_finds_when_a_policy_began_to_exploit_a_hole(browser: 
         assert {"Score jumped", "Signs of reward hacking"} <= kinds
         expect(page.locator("#alerts")).to_contain_text("run grpo-7")
         assert abs(since(page, HOLED) - began) <= 3, "the time when it began"
-        assert f"Score jumped in {HOLED}" in (
-            page.locator("figure", has_text="Mean score by data source").get_by_role("img").get_attribute("aria-label") or ""
-        )  # fmt: skip
+        chart = page.locator("figure", has_text="Mean score by data source").get_by_role("img")
+        expect(chart).to_have_attribute("aria-label", re.compile(f"Marked: .* in {HOLED} at"))
         play(page, 12, lambda: rows(True))
         seen(page)
         found.keep("scenario-b-overview")

@@ -238,6 +238,9 @@ def test_a_judge_that_is_down_by_its_errors_or_by_its_gauge() -> None:
     gauges = {"reward_service_judge_configured": 1.0, "reward_service_judge_in_service": 0.0}
     stage.monitor.watch({name: lambda name=name: gauges[name] for name in gauges})
     stage.monitor.tick()
+    assert not stage.kinds()  # a judge that has just been started has yet to be tried
+    stage.clock.now += 60
+    stage.monitor.tick()
     assert stage.kinds() == {"judge_down"}
     gauges["reward_service_judge_in_service"] = 1.0
     stage.monitor.tick()

@@ -90,7 +90,7 @@ function show(raw, asked) {
   showRuns(data, asked);
   showWindows(data, asked);
   parts.alerts.update(data, asked);
-  showTiles(data);
+  showTiles(data, one);
   const from = data.steps[0] ?? data.now - 60;
   if (one) {
     parts.source.update(data, asked.source);
@@ -125,10 +125,10 @@ function showWindows(data, asked) {
   if (document.activeElement !== select) select.value = JSON.stringify(asked.minutes);
 }
 
-function showTiles(data) {
+function showTiles(data, one) {
   keyed(
     at("tiles"),
-    tiles(data),
+    tiles(data, one),
     (tile) => tile.name,
     (tile) => h("div", { class: "tile" }, h("dt", { text: tile.name }), h("dd", {}, h("span", { class: "figure" }), sparkline("wide"))),
     (node, tile) => {

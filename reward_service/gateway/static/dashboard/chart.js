@@ -169,11 +169,11 @@ export class Chart {
       cursor: { sync: { key: "time" }, drag: { x: false, y: false }, y: false, points: { show: !stacked, size: 6 } },
       scales: {
         x: { time: true, range: () => [this.state.from, this.state.to] },
-        y: { range: (_, low, high) => [Math.min(0, low ?? 0), max ?? Math.max(top ?? 0, (high ?? 0) * 1.08 || 1)] },
+        y: { range: (_, low, high) => [Math.min(0, low ?? 0), max ?? (Math.max(top ?? 0, (high ?? 0) * 1.08) || 1)] },
       },
       series: [{}, ...drawn],
       axes: [
-        { ...axis, grid: { show: false }, space: 64, size: 24, gap: 4, values: (_, times) => times.map(clock) },
+        { ...axis, grid: { show: false }, space: 64, size: 24, gap: 4, values: (_, times) => times.map(times.length > 1 && times[1] - times[0] < 60 ? clockSeconds : clock) },
         { ...axis, grid: { stroke: line, width: 1 }, space: 34, size: 52, gap: 6, values: (_, values) => values.map((value) => (value === 0 ? "0" : format(value))) },
       ],
       hooks: {

@@ -195,14 +195,15 @@ export class Charts {
 }
 
 // The numbers on top: name, text, what it was over time, a fixed or a least top for the line, and whether it is alarming.
-export function tiles(data) {
+// one: the page is about one data source.
+export function tiles(data, one) {
   const { totals, step_seconds: step } = data;
   const of = (counts, bases) => (sum(bases) ? sum(counts) / sum(bases) : null);
   const recent = totals.items.slice(-Math.max(1, Math.round(60 / step)));
   const waiting = [gauge(data, "pool_queued_items"), gauge(data, "sandbox_waiting"), gauge(data, "fleet_chunks")].filter((list) => list !== null);
   const depth = waiting.length ? waiting[0].map((_, place) => waiting.reduce((total, list) => total + (list[place] ?? 0), 0)) : [];
   const errors = of(totals.errors, totals.items);
-  return [
+  const all = [
     { name: "Throughput", text: `${rate(sum(recent) / (recent.length * step))}/s`, values: totals.items },
     { name: "Mean score", text: score(of(totals.score_sum, totals.scored)), values: over(totals.score_sum, totals.scored), top: 1 },
     { name: "No answer", text: percent(of(totals.no_answer, totals.scored)), values: over(totals.no_answer, totals.scored), least: 0.02 },
@@ -212,6 +213,7 @@ export function tiles(data) {
     { name: "Request, 95 %", text: milliseconds(last(totals.request_p95_ms)), values: totals.request_p95_ms ?? [] },
     { name: "Waiting", text: count(last(depth) ?? null), values: depth },
   ];
+  return one ? all.slice(0, -2) : all; // requests and queues hold items of all data sources
 }
 
 const GAUGES = {
