@@ -20,7 +20,7 @@ _LATER = re.compile(r" ; python_full_version < '3\.11\.\d+'")
 def fill() -> None:
     """Download what is missing."""
     requirements = _LATER.sub("", (ROOT / "requirements" / "runtime.txt").read_text())
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(WHEELS)]
+    pip = [sys.executable, "-m", "pip", "download", "-qqq", "--no-deps", "--dest", str(WHEELS)]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(requirements)
         file.flush()
