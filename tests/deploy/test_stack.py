@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from tests.deploy.stack import PROJECT, STARTED, Stack
+from tests.deploy.test_chart import pods
 
 pytestmark = [pytest.mark.stack, pytest.mark.docker, pytest.mark.timeout(1800)]
 
@@ -24,8 +25,13 @@ def program(body: str, name: object = None) -> dict[str, Any]:
     return {"id": name, "data_source": "codegen__mbpp", "response": response, "ground_truth": TESTS}
 
 
-def number(value: int, name: object = None) -> dict[str, Any]:
-    response = f"So it is \\boxed{{{value}}}."
+def slow(body: str, number: int, name: str) -> dict[str, Any]:
+    """One that no other is equal to, so that no cache helps, and that takes a moment."""
+    return program(f"import time\n    time.sleep(0.1)  # {number}\n    {body}", name)
+
+
+def number(value: int, name: object = None, more: str = "") -> dict[str, Any]:
+    response = f"So it is \\boxed{{{value}}}.{more}"
     return {"id": name, "data_source": "math__aime", "response": response, "ground_truth": "42"}
 
 
@@ -77,8 +83,8 @@ def test_rules_and_programs_are_judged_through_the_whole_stack(stack: Stack, key
 def test_a_batch_outlives_a_killed_worker(stack: Stack, key: str) -> None:
     items = [
         item
-        for n in range(300)
-        for item in (program(RIGHT, f"r{n}"), program(WRONG, f"w{n}"), number(42, f"n{n}"))
+        for n in range(100)
+        for item in (slow(RIGHT, n, f"r{n}"), slow(WRONG, n, f"w{n}"), number(42, f"n{n}", f" ({n})"))
     ]
     batch = stack.within(ask, "POST", "/v1/batches", key, {"items": items}).json()
     where = f"/v1/batches/{batch['id']}"
@@ -87,20 +93,20 @@ def test_a_batch_outlives_a_killed_worker(stack: Stack, key: str) -> None:
         return int(stack.within(ask, "GET", where, key).json()["request_counts"]["completed"])
 
     stack.until(lambda: done() > 0, 60)
-    stack.run("kill", f"{PROJECT}_worker_1")
+    stack.run("kill", f"{PROJECT}_worker_1")  # which compose does not start again: somebody killed it
     assert done() < len(items), "it was over before the kill"
     ended = stack.within(ask, "GET", f"{where}?wait=100", key).json()
     assert ended["status"] == "completed"
-    assert ended["request_counts"] == {"total": 900, "completed": 900, "failed": 0}
+    assert ended["request_counts"] == {"total": 300, "completed": 300, "failed": 0}
     lines = stack.within(ask, "GET", f"{where}/results", key).text.splitlines()
     results = [json.loads(line) for line in lines]
     assert [one["id"] for one in results] == [item["id"] for item in items]
     assert all(one["score"] == float(one["id"][0] != "w") for one in results)
-    stack.run("start", f"{PROJECT}_worker_1")
-    stack.until(lambda: stack.healthy(7), 120)
 
 
 def test_a_worker_that_is_stopped_drains(stack: Stack) -> None:
+    stack.run("start", f"{PROJECT}_worker_1")
+    stack.until(lambda: stack.healthy(7), 120)
     stack.run("stop", f"{PROJECT}_worker_1")
     assert stack.run("inspect", "-f", "{{.State.ExitCode}}", f"{PROJECT}_worker_1").strip() == "0"
     stack.run("start", f"{PROJECT}_worker_1")
@@ -168,3 +174,45 @@ def test_no_secret_is_in_an_environment_a_command_or_a_log(stack: Stack, key: st
     for name in names:
         shown = stack.run("inspect", name) + stack.run("logs", name)
         assert not [secret for secret in (*secrets, password, key) if secret in shown], name
+
+
+@pytest.mark.parametrize("variant", ["default", "gvisor"])
+def test_the_engine_of_a_pod_contains_programs_with_what_the_chart_gives_it(
+    stack: Stack, variant: str
+) -> None:
+    """Its capabilities, its mounts and its environment, but without Kubernetes around it (and without gVisor)."""
+    (worker,) = [pod for part, pod in pods(variant) if part == "worker"]
+    engine = worker["initContainers"][0]
+    options = [
+        "--network",
+        "none",
+        "--read-only",
+        "--security-opt",
+        "seccomp=unconfined",
+        "--cap-drop",
+        "ALL",
+    ]
+    for capability in engine["securityContext"]["capabilities"]["add"]:
+        options += ["--cap-add", capability]
+    for entry in engine["env"]:
+        options += ["--env", f"{entry['name']}={entry['value']}"]
+    for mount in engine["volumeMounts"]:
+        path = mount["mountPath"]
+        options += ["--volume", path] if path == "/var/lib/docker" else ["--tmpfs", f"{path}:exec,size=64m"]
+    name = f"{PROJECT}_pod_{variant}"
+    stack.run("run", "--detach", "--name", name, *options, "reward-service-engine:local")
+    try:
+        probe = engine["startupProbe"]["exec"]["command"]
+        stack.until(lambda: "the sandbox's engine is up" in stack.run("logs", name), 120)
+        stack.run("exec", name, *probe)
+        script = (
+            "docker -H unix:///run/engine/docker.sock run --rm --network none --read-only --cap-drop ALL "
+            "--security-opt no-new-privileges --memory 64m --memory-swap 64m --entrypoint /usr/bin/python3 "
+            '"$(cat /usr/local/share/sandbox/name)" -uc '
+            "\"print(*open('/proc/self/uid_map').read().split()); bytearray(200_000_000)\"; echo exit $?"
+        )
+        told = stack.run("exec", name, "sh", "-c", script)
+        root = "0 0 4294967295" if variant == "gvisor" else "0 100000 65536"
+        assert f"{root}\nexit 137\n" in told, told
+    finally:
+        stack.run("rm", "--force", "--volumes", name)
