@@ -19,6 +19,8 @@ from reward_service.adapters.memory_batches import MemoryBatchStore
 from reward_service.adapters.memory_queue import MemoryQueue, MemoryWork
 from reward_service.adapters.openai import JudgeOptions, OpenAIJudge
 from reward_service.adapters.runner import RunnerOptions, RunnerSandbox
+from reward_service.audit.accepted import read as read_accepted
+from reward_service.audit.job import AuditJob, Hears
 from reward_service.engine.desk import Batches
 from reward_service.engine.fleet import FleetScorer
 from reward_service.engine.judging import Canary
@@ -196,6 +198,17 @@ def build_local(settings: Settings, registry: Registry, loader: str, stores: Sto
     return Local(scorer, pool, sandbox, judge, canary, running(pool, sandbox, judge, canary))
 
 
+def build_audit(
+    settings: Settings, registry: Registry, local: Local, stores: Stores, listeners: Sequence[Hears]
+) -> AuditJob | None:
+    """The audit of the handlers' examples in the background, past the cache; None if it is off. BadAccepted."""
+    if not settings.audit_seconds:
+        return None
+    accepted = read_accepted(Path(settings.audit_accepted)) if settings.audit_accepted else None
+    scorer = Scorer(registry, local.pool, MemoryCache(0), stores.ground_truths, local.sandbox)
+    return AuditJob(scorer, registry, settings.audit_seconds, listeners, accepted)
+
+
 def worker_options(settings: Settings, lanes: tuple[Lane, ...] = tuple(Lane)) -> WorkerOptions:
     """A worker's options by settings."""
     processes = settings.processes or os.cpu_count() or 1
@@ -239,7 +252,8 @@ def build_worker(settings: Settings, registry: Registry | None = None, loader: s
     metrics.watch(local_gauges(local, stores), local_counters(local))
     metrics.watch(worker_gauges(worker), worker_counters(worker))
     batches = Batches(stores.batches, stores.queue)
-    return WorkerService(worker, batches, local, running(stores.running, local.running), metrics)
+    audit = build_audit(settings, local.scorer.registry, local, stores, [metrics.audited])
+    return WorkerService(worker, batches, local, running(stores.running, local.running, audit), metrics)
 
 
 def build_service(settings: Settings, registry: Registry | None = None, loader: str = LOADER) -> Service:
@@ -282,7 +296,9 @@ def build_service(settings: Settings, registry: Registry | None = None, loader: 
     worker = Worker(stores.queue, local.scorer, options, heard)
     verdicts = build_verdicts(settings, local.scorer)
     shadow = build_shadow(settings, loader, local.scorer, stores, verdicts, local)
-    parts = running(stores.running, local.running, shadow, working(worker, batches))
+    audits: list[Hears] = []
+    audit = build_audit(settings, registry, local, stores, audits)
+    parts = running(stores.running, local.running, shadow, working(worker, batches), audit)
     engine = Engine(
         local.scorer,
         registry,
@@ -296,6 +312,7 @@ def build_service(settings: Settings, registry: Registry | None = None, loader: 
         verdicts,
         lambda: local.pool.stats.outcomes,
         shadow,
+        audit_listeners=audits,
     )
     return Service(engine, batches)
 

@@ -141,6 +141,14 @@ class Settings(BaseSettings):
     telemetry_step_seconds: int = Field(
         10, ge=1, le=600, description="Seconds of one step of the telemetry; 180 steps are kept."
     )
+    audit_seconds: float = Field(
+        0.0,
+        ge=0,
+        description="Time between audits of the handlers' own examples in the background; 0 for none.",
+    )
+    audit_accepted: str = Field(
+        "", description="TOML file of audit violations that are meant to be, as for `reward-service audit`."
+    )
     drain_seconds: int = Field(25, ge=0, description="Time that running requests get when the service stops.")
     log_level: str = Field("info", description="critical, error, warning, info or debug.")
     log_format: Literal["text", "json"] = Field(

@@ -90,6 +90,24 @@ class Metrics:
         self.rejected = Counter(
             "reward_service_rejected_items", "Items refused because the service was full.", registry=r
         )
+        self.audit_pass = Gauge(
+            "reward_service_verifier_audit_pass",
+            "1 if the last audit in the background found nothing wrong with the handler.",
+            ("handler",),
+            registry=r,
+        )
+        self.audit_violations = Gauge(
+            "reward_service_verifier_audit_violations",
+            "What the last audit in the background found of a handler, by kind.",
+            ("handler", "kind"),
+            registry=r,
+        )
+
+    def audited(self, handler: str, passed: bool, violations: Mapping[str, int]) -> None:
+        """What the audit in the background found of a handler, by kind."""
+        self.audit_pass.labels(handler).set(passed)
+        for kind, count in violations.items():
+            self.audit_violations.labels(handler, kind).set(count)
 
     def answered(self, route: str, status: int) -> None:
         """Count an HTTP response."""

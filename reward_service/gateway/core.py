@@ -51,6 +51,8 @@ class Engine:
     judged: Callable[[], int] = lambda: 0
     """How many items have been judged so far, cached ones aside: what admission tells the service's rate from."""
     shadow: Shadow | None = None
+    audit_listeners: list[Callable[[str, bool, Mapping[str, int]], object]] = field(default_factory=list)
+    """Who hears what the audit in the background found of a handler."""
 
     def ready(self) -> bool:
         """Can an item be judged now?"""
@@ -70,6 +72,7 @@ class Gateway:
         self.metrics.in_flight.set_function(lambda: self.admission.under_way)
         self.metrics.watch(engine.gauges, engine.counters)
         engine.listeners.append(self.metrics.record)
+        engine.audit_listeners.append(self.metrics.audited)
 
     async def score(
         self, items: Sequence[ItemIn], seconds: float, *, wait: bool = False, run: str | None = None

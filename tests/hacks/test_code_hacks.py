@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reward_service.types import Outcome, Status
+from reward_service.audit.catalogue import probes
+from reward_service.audit.model import Demand
+from reward_service.audit.subjects import from_examples
+from reward_service.registry import load
+from reward_service.types import Outcome, Profile, Status
 from tests.carry import carry, item_for
 from tests.sandboxes import sandbox
 
@@ -251,3 +255,17 @@ async def test_a_share_is_never_full_marks(sandbox: Sandbox, task: str) -> None:
 
 async def test_every_task_has_honest_programs_and_cheats() -> None:
     assert HONEST.keys() == HACKS.keys() == TASKS.keys()
+
+
+# The audit's own cheats ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["codegen__humaneval", "codegen__leetcode2k", "codegen__livecodebench"])
+async def test_what_the_audit_puts(sandbox: Sandbox, name: str) -> None:
+    """A function, a method and a program: every cheat earns nothing, the example in any dress is paid."""
+    (subject,) = [one for one in from_examples(load()) if one.data_source == name]
+    for probe in probes(subject):
+        if probe.profile is Profile.STRICT:
+            item = item_for(name, probe.response, probe.fields()["ground_truth"], **subject.extra_info)
+            outcome = (await carry(sandbox, item)).outcome
+            assert outcome.score == float(probe.demand is Demand.ACCEPT), (probe.name, outcome)
