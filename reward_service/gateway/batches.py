@@ -32,6 +32,7 @@ from reward_service.gateway.files import Files
 from reward_service.gateway.middleware import pieces, whole_body
 from reward_service.gateway.runs import RUN
 from reward_service.gateway.stream import StreamedReply
+from reward_service.gateway.weight import LINE, check_values
 from reward_service.wire import ItemIn, RunId, bad_request, decode_item, encode, result
 
 NDJSON = "application/x-ndjson"
@@ -195,8 +196,9 @@ def entries_in(file: BinaryIO, findings: Findings, longest: int) -> Iterator[Ent
         if not line.strip():
             continue
         try:
+            check_values(line, LINE)
             item = decode_item(line)
-        except BadRequest as error:
+        except (BadRequest, TooLarge) as error:
             findings.add(number, error.detail)
             continue
         yield Entry(item.id, row_of(item, RUN.get()))

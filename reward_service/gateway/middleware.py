@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from reward_service.errors import BadRequest, TooLarge
 from reward_service.gateway.browsers import refused
 from reward_service.gateway.problems import problem_response
+from reward_service.gateway.weight import BODY, check_values
 from reward_service.logs import NOTE, Note, RequestLog
 
 log = logging.getLogger(__name__)
@@ -196,5 +197,7 @@ async def pieces(request: Request, on_wire: int | None, decoded: int | None) -> 
 
 
 async def whole_body(request: Request, on_wire: int, decoded: int) -> bytes:
-    """The body in one piece, within the limits."""
-    return b"".join([piece async for piece in pieces(request, on_wire, decoded)])
+    """The body in one piece, within the limits: of bytes, and (where it is JSON) of values."""
+    body = b"".join([piece async for piece in pieces(request, on_wire, decoded)])
+    check_values(body, BODY)
+    return body

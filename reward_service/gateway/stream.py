@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from reward_service.engine.scorer import Scored
 from reward_service.errors import BadRequest, ServiceError, TooLarge
+from reward_service.gateway.weight import LINE, check_values
 from reward_service.types import Reason, cannot_judge
 from reward_service.wire import ItemIn, decode_item, encode, result
 
@@ -121,20 +122,23 @@ class Spool:
 
 async def lines(pieces: AsyncIterator[bytes], longest: int) -> AsyncIterator[bytes | None]:
     """The lines of a byte stream without their ends; None for a line longer than `longest`."""
-    rest = bytearray()
-    skipping = False
+    rest: list[bytes] = []
+    size = 0
     async for piece in pieces:
-        rest += piece
-        *whole, last = rest.split(b"\n")
-        for line in whole:
-            yield None if skipping or len(line) > longest else bytes(line)
-            skipping = False
-        rest = last
-        if len(rest) > longest:
+        # Only the new piece is searched: a line that comes in many pieces would else be searched as often.
+        *whole, last = piece.split(b"\n")
+        for end in whole:
+            size += len(end)
+            yield None if size > longest else b"".join([*rest, end])
             rest.clear()
-            skipping = True
-    if rest or skipping:
-        yield None if skipping else bytes(rest)
+            size = 0
+        size += len(last)
+        if size > longest:
+            rest.clear()
+        elif last:
+            rest.append(last)
+    if size:
+        yield None if size > longest else b"".join(rest)
 
 
 def read_line(number: int, line: bytes | None, longest: int) -> Line | None:
@@ -144,8 +148,9 @@ def read_line(number: int, line: bytes | None, longest: int) -> Line | None:
     if not line.strip():
         return None
     try:
+        check_values(line, LINE)
         return number, decode_item(line)
-    except BadRequest as error:
+    except (BadRequest, TooLarge) as error:
         return number, f"line {number}: {error.detail}"
 
 
