@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev serve demo test test-languages test-gvisor test-compose manifests fault test-trainers example-grpo lint types accuracy bench soak lock tables clean
+.PHONY: help setup setup-dev serve demo test test-languages test-gvisor test-compose manifests fault test-trainers example-grpo lint types accuracy bench soak sbom lock tables clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -91,9 +91,13 @@ MINUTES ?= 30
 tables: setup-dev  ## regenerate the generated tables in README.md
 	$(BIN)/python -m tests.tables --write
 
+sbom: setup-dev  ## what the service is made of, as CycloneDX, from the lock file: artifacts/sbom.json
+	@mkdir -p artifacts
+	$(BIN)/cyclonedx-py requirements requirements/runtime.txt --pyproject pyproject.toml --output-reproducible -o artifacts/sbom.json
+
 lock: setup-dev  ## resolve the dependencies again, with hashes
 	$(BIN)/uv pip compile -q --upgrade $(LOCK) $(EXTRAS) -o requirements/runtime.txt
-	$(BIN)/uv pip compile -q $(LOCK) -c requirements/runtime.txt $(EXTRAS) --extra dev -o requirements/dev.txt
+	$(BIN)/uv pip compile -q $(LOCK) -c requirements/runtime.txt $(EXTRAS) --extra otel --extra dev -o requirements/dev.txt
 EXTRAS := --extra redis --extra docker --extra parquet --extra science --extra instruction --extra gym
 LOCK := pyproject.toml requirements/build.in --override requirements/unneeded.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -248,6 +249,9 @@ def build_worker(settings: Settings, registry: Registry | None = None, loader: s
     stores = build_stores(settings)
     local = build_local(settings, registry or load(), loader, stores)
     metrics = Metrics(__version__)
+    if settings.otel:
+        tracing = tracing_module()
+        tracing.trace_scorer(local.scorer, tracing.provider_by_environment(), "chunk")
     worker = Worker(stores.queue, local.scorer, worker_options(settings), metrics.record)
     metrics.watch(local_gauges(local, stores), local_counters(local))
     metrics.watch(worker_gauges(worker), worker_counters(worker))
@@ -524,4 +528,16 @@ def build_app(settings: Settings | None = None) -> FastAPI:
     """The whole service as one ASGI application."""
     settings = settings or Settings()
     service = build_service(settings)
-    return create_app(service.engine, settings, service.batches)
+    app = create_app(service.engine, settings, service.batches)
+    if settings.otel:
+        tracing = tracing_module()
+        tracing.install(app, service.engine.scorer, tracing.provider_by_environment())
+    return app
+
+
+def tracing_module() -> Any:
+    """`reward_service.tracing`. ValueError without the extra that it needs."""
+    try:
+        return import_module("reward_service.tracing")
+    except ImportError:
+        raise ValueError("REWARD_SERVICE_OTEL needs an extra: pip install 'reward-service[otel]'") from None

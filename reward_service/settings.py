@@ -154,6 +154,10 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(
         "text", description="Lines for people, or one JSON object a line."
     )
+    otel: bool = Field(
+        False,
+        description="OpenTelemetry traces of requests and chunks, to where the standard OTEL_… variables say (extra `otel`).",
+    )
     log_requests: Literal["failed", "all", "none"] = Field(
         "failed",
         description="Requests that get a line: those with a status of 400 and more, at most 20 a second; or all.",

@@ -103,8 +103,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gateway": CORE | {"registry", "engine", "wire", "settings", "telemetry", "health", "keys", "logs"},
     "audit": CORE | {"registry", "engine"},
     "client": {"types", "wire"},
+    "tracing": CORE | {"engine", "logs"},
     "assemble": CORE
-    | {"audit", "registry", "engine", "adapters", "gateway", "wire", "settings", "telemetry"},
+    | {"audit", "registry", "engine", "adapters", "gateway", "wire", "settings", "telemetry", "tracing"},
 }
 """Layer -> the other layers that it may import. What is not here (the command line and its helpers) is on top:
 it may import any of these, but for what `ON_TOP_NEVER` says, and none of these may import it."""
