@@ -22,6 +22,8 @@ from reward_service.types import Outcome
 
 TEXT = 2_000
 """Characters of any one text in an account."""
+UNPACKED = 20_000
+"""Characters of a ground truth that came compressed."""
 LINES = 64
 """Entries of any one list in an account: what comes after is only counted."""
 _CARRIED, _NOTES = "narrated", "notes"
@@ -42,12 +44,13 @@ class Account:
         self.comparators: list[dict[str, Any]] = list(told.get("comparators", ()))
         self.checks: list[dict[str, Any]] = list(told.get("checks", ()))
         self.missing: str = told.get("missing", "")
+        self.ground_truth: str = told.get("ground_truth", "")
         self.more: dict[str, int] = dict(told.get("more", {}))
         self.about = ""
 
     def plain(self) -> dict[str, Any]:
         """The account as plain data, what is empty left out."""
-        names = ("part", "found", "forms", "comparators", "checks", "missing", "more")
+        names = ("part", "found", "forms", "comparators", "checks", "missing", "ground_truth", "more")
         return {name: value for name in names if (value := getattr(self, name))}
 
     def add(self, name: str, entry: dict[str, Any]) -> None:
@@ -122,6 +125,12 @@ def missing(text: str) -> None:
         _listener.missing = text[:TEXT]
 
 
+def unpacked(ground_truth: object) -> None:
+    """The ground truth as the handler sees it, where it came compressed."""
+    if _listener is not None:
+        _listener.ground_truth = _text(ground_truth, UNPACKED)
+
+
 def listening() -> bool:
     """Is this item explained? For what is costly to tell."""
     return _listener is not None
@@ -141,12 +150,12 @@ def about(what: str) -> Iterator[None]:
         account.about = before
 
 
-def _text(value: object) -> str:
+def _text(value: object, most: int = TEXT) -> str:
     try:
         text = value if isinstance(value, str) else repr(value)
     except Exception:  # an integer too long to write, or a repr of somebody else's that fails
         return f"<{type(value).__name__} that can't be written>"
-    return text if len(text) <= TEXT else f"{text[:TEXT]}… ({len(text):,} characters)"
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 
 # In the process that judges

@@ -32,6 +32,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, NoReturn
 
+from reward_service import narrate
 from reward_service.engine.channel import (
     HEADER,
     IDLE,
@@ -44,7 +45,6 @@ from reward_service.engine.channel import (
     pack,
     unpack,
 )
-from reward_service.narrate import explained
 from reward_service.registry import Decision, Handler, Registry
 from reward_service.types import Item, Profile, Reason, cannot_judge, malformed, reject
 
@@ -126,7 +126,13 @@ def judge_one(handler: Handler, task: Task) -> tuple[Decision, bool]:
             return handler.plan(item), True
         notes = task.step[0] if task.step is not None else None
         if task.explain:
-            return explained(item.response, notes, lambda told: decide(handler, item, task, told)), True
+
+            def told(carried: Any) -> Decision:
+                if gold is not task.ground_truth:
+                    narrate.unpacked(gold)
+                return decide(handler, item, task, carried)
+
+            return narrate.explained(item.response, notes, told), True
         return decide(handler, item, task, notes), True
     except RecursionError:
         return reject(Reason.BUDGET_EXCEEDED, None, limit="depth"), True

@@ -155,7 +155,8 @@ async def explained(gateway: Gateway, row: Row, seconds: float) -> dict[str, Any
     """The explanation of a row, judged now."""
     scorer = gateway.engine.scorer
     (key,) = await scorer.keys_of([row])
-    async with gateway.admission.admit(1, wait=False):
+    await gateway.access.charge(1)
+    async with gateway.admission.admit(1, wait=False, seconds=seconds):
         (scored,) = await scorer.score_many([replace(row, explain=True)], seconds=seconds)
     name = key.hex()[:16] if key else ""
     told = explanation(row, scored, gateway.engine.registry, verdict=name, golds=sees_ground_truths())

@@ -101,7 +101,7 @@ def explanation(row: Row, scored: Scored, registry: Registry, *, verdict: str = 
             "sandbox_ms": round(outcome.sandbox_ms, 3),
             "judge_ms": round(outcome.judge_ms, 3),
         },
-        "ground_truth": shown(row.ground_truth),
+        "ground_truth": account.get("ground_truth") or shown(row.ground_truth),
         "ground_truth_ref": row.ground_truth_ref,
         "extra_info": plain(dict(row.extra_info)) if row.extra_info else {},
         "trace": plain(rest_of(outcome)),

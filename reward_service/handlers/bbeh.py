@@ -20,6 +20,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from reward_service import narrate
 from reward_service.handlers._either import one_answer
 from reward_service.handlers._logic import hedged, undress
 from reward_service.handlers._qa import MAX_ANSWER, find_answer
@@ -66,6 +67,9 @@ def plan(item: Item) -> Outcome:
     texts = [text for text in map(_lead_off, found.readings()) if text]
     if not texts:
         return reject(Reason.NO_ANSWER, flags=found.flags, trace=trace)
+    if narrate.listening():
+        narrate.forms(_form(texts[0]), gold, "BBEH's form")
+        narrate.compared("bbeh fuzzy match", any(_equal(_form(text), gold) for text in texts))
     if any(_equal(_form(text), gold) for text in texts):
         return accept(texts[0], flags=found.flags, trace=trace)
     turned = hedged(texts[0]) and not hedged(value)

@@ -16,6 +16,7 @@ not equal.
 
 from __future__ import annotations
 
+from reward_service import narrate
 from reward_service.handlers._either import one_answer
 from reward_service.handlers._logic import published_answer
 from reward_service.handlers._qa import (
@@ -25,6 +26,7 @@ from reward_service.handlers._qa import (
     find_answer,
     published_form,
     same_text,
+    words,
 )
 from reward_service.handlers._text import collapse, plain_characters
 from reward_service.registry import Source, handler
@@ -94,6 +96,10 @@ def plan(item: Item) -> Outcome:
     if not answers:
         return reject(Reason.NO_ANSWER, flags=found.flags, trace=trace)
     exactly = item.extra_info.get("case_sensitive") is True
+    for gold in golds[:4] if narrate.listening() else ():
+        same = same_text(answers[0], gold) if searched else _identical(answers[0], gold, exactly)
+        narrate.forms(" ".join(words(answers[0])), " ".join(words(gold)), "words")
+        narrate.compared("squad, strict" if searched else "text", same)
     if any(
         same_text(answer, gold) if searched else _identical(answer, gold, exactly)
         for answer in answers

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from reward_service import narrate
 from reward_service.handlers._either import one_answer
 from reward_service.handlers._qa import (
     ARTICLES,
@@ -70,6 +71,7 @@ def plan(item: Item) -> Outcome:
     else:
         score = max(_f1(answer, gold) for answer in answers for gold in golds)
     trace = {"gold": golds[:20], "comparator": "token F1"} if item.explain else {}
+    narrate.compared("token F1", score == 1.0, "the best of all accepted answers")
     if score == 1.0:
         return accept(answers[0], flags=found.flags, trace=trace)
     if score > 0:

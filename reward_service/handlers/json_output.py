@@ -21,6 +21,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from reward_service import narrate
 from reward_service.handlers._json_answer import bounded, find_answer, read_reference, same_value
 from reward_service.handlers._text import final_part
 from reward_service.handlers._values import Decoder, ValueRefused, as_json, encode, parse
@@ -55,6 +56,11 @@ def judge(item: Item, notes: Any, results: Sequence[RunResult]) -> Outcome | Wor
     """Does the row's code return the stated output for the predicted input?"""
     trace = {"output": notes["output"], "returned": results[0].value} if item.explain else {}
     compared = "the row's code"
+    if narrate.listening():
+        result = results[0]
+        got = _returned(result) if result.status is RunStatus.OK else None
+        right = result.status is RunStatus.OK and same_value(notes["output"], got)
+        narrate.check("the row's code, run on the answer", right, status=result.status.value, expected=repr(notes["output"]), got=repr(got), message=result.message)  # fmt: skip
     if results[0].status is RunStatus.OK and same_value(notes["output"], _returned(results[0])):
         return accept(notes["shown"], flags=notes["flags"], trace=trace, compared_with=compared)
     return reject(Reason.NOT_EQUAL, notes["shown"], flags=notes["flags"], trace=trace, compared_with=compared)
@@ -94,7 +100,10 @@ def plan(item: Item) -> Outcome | Work:
     trace = {"mode": gold.mode, "reference": gold.value} if item.explain else {}
     if answer.reason is not None:
         return reject(answer.reason, answer.shown, flags=answer.flags, trace=trace)
-    if same_value(gold.value, answer.value):
+    same = same_value(gold.value, answer.value)
+    narrate.forms(answer.value, gold.value, gold.mode)
+    narrate.compared(f"the reference {gold.mode}", same)
+    if same:
         return accept(answer.shown, flags=answer.flags, trace=trace)
     if gold.mode == "input":
         code = row_code(item.extra_info)

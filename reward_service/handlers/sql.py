@@ -23,6 +23,7 @@ import re
 from collections import Counter
 from typing import Any, NamedTuple
 
+from reward_service import narrate
 from reward_service.handlers import _sqlite
 from reward_service.handlers._either import one_answer
 from reward_service.handlers._literal import LiteralError, parse_json
@@ -103,7 +104,8 @@ def plan(item: Item) -> Outcome:
     if len(query) > MAX_QUERY:
         return reject(Reason.MALFORMED_ANSWER, flags=("oversized_answer",), trace=trace)
     same = same_set if item.profile is Profile.GURU else same_rows
-    for database, expected in zip(gold.databases, wanted, strict=True):
+    narrate.found_text("the last query of the response", query)
+    for number, (database, expected) in enumerate(zip(gold.databases, wanted, strict=True), 1):
         try:
             result = database.run(query)
         except _sqlite.Forbidden as error:
@@ -121,6 +123,9 @@ def plan(item: Item) -> Outcome:
         except _sqlite.Wrong as error:
             reason = Reason.MALFORMED_ANSWER if error.syntax else Reason.RUNTIME_ERROR
             return reject(reason, query, trace=trace, message=str(error))
+        if narrate.listening():
+            equal = same(expected.rows, result.rows, gold.ordered)
+            narrate.check(f"database {number}", equal, expected=expected.rows[:20], got=result.rows[:20])
         if not same(expected.rows, result.rows, gold.ordered) and not (
             gold.ordered and same_but_for_ties(database, gold.query, expected, result)
         ):

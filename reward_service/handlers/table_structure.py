@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from reward_service import narrate
 from reward_service.handlers._literal import LiteralError
 from reward_service.handlers._table_formats import (
     MAX_CHARS,
@@ -69,6 +70,7 @@ def plan(item: Item) -> Outcome:
         return reject(Reason.MALFORMED_ANSWER, text, format=form, message=str(error)[:200])
     ordered = item.extra_info.get("row_order") is not False
     equal = _equal(gold, answer, ordered)
+    narrate.compared("columns, rows and cells", equal)
     trace = {"header": gold.header, "rows": gold.rows[:50]} if item.explain else {}
     if equal:
         return accept(text, trace=trace, format=form)

@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from reward_service import keys
+from reward_service.engine.scorer import Row, Scored
+from reward_service.engine.verdicts import Verdicts
+from reward_service.gateway.explanation import explanation
+from reward_service.keys import Scope
 from reward_service.narrate import explained as narrated
 from reward_service.registry import Handler, Source, load
-from reward_service.types import Item, Outcome, Profile
+from reward_service.types import Item, Outcome, Profile, Reason, reject
+from tests.gateway.quick import quick
 from tests.load.measure import service
 
 SOURCES = [(handler, source) for handler in load().handlers.values() for source in handler.sources]
@@ -281,3 +288,68 @@ def test_a_shadow_shows_its_flips_in_telemetry_metrics_and_verdicts() -> None:
         assert again["score"] == 1.0 and again["shadow"]["reason"] == "no_answer"
         listed = client.get("/v1/telemetry", params={"data_source": source}).json()["verdicts"]
         assert {one["verdict"] for one in listed} >= set(told["samples"])
+
+
+# Who may see what
+
+
+def kept_by(tenant: str, number: int) -> tuple[bytes, Item, Scored]:
+    item = Item("logic__graph_logical_dataset", f"<answer>{tenant}</answer>", "secret owl")
+    return bytes([number]) * 16, item, Scored(reject(Reason.NOT_EQUAL, tenant), item.data_source, "logic")
+
+
+def test_verdicts_belong_to_a_name_and_ground_truths_need_their_scope(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    secrets: dict[str, dict[str, str]] = {}
+    made = []
+    for name, scopes in (
+        ("a", {Scope.READ}),
+        ("a", {Scope.READ, Scope.EXPLAIN}),
+        ("b", {Scope.READ, Scope.EXPLAIN}),
+        ("boss", {Scope.ADMIN}),
+        ("trainer", {Scope.SCORE}),
+    ):
+        secret, key = keys.make(name, scopes)
+        made.append(key)
+        secrets[name if name not in secrets else f"{name}+"] = {"authorization": f"Bearer {secret}"}
+    keys.write(file, made)
+    client = quick(keys_file=str(file))
+    store = Verdicts(1 << 20)
+    object.__setattr__(client.app.state.gateway.engine, "verdicts", store)  # type: ignore[attr-defined]
+    for number, tenant in enumerate(("a", "b"), 1):
+        store.keep(*kept_by(tenant, number), tenant=tenant)
+    mine, theirs = ("01" * 8), ("02" * 8)
+
+    def get(path: str, who: str) -> httpx2.Response:
+        return client.get(path, headers=secrets[who])
+
+    assert [one["verdict"] for one in get("/v1/verdicts", "a").json()["verdicts"]] == [mine]
+    assert {one["verdict"] for one in get("/v1/verdicts", "boss").json()["verdicts"]} == {mine, theirs}
+    assert get(f"/v1/verdicts/{theirs}", "a").status_code == 404
+    assert get("/v1/verdicts", "trainer").status_code == 403
+    for path in ("/v1/verdicts", f"/v1/verdicts/{mine}"):
+        assert "secret" not in get(path, "a").text
+        assert "secret" in get(path, "a+").text
+    telemetry = "/v1/telemetry?data_source=logic__graph_logical_dataset"
+    assert "secret" not in get(telemetry, "a").text and mine in get(telemetry, "a").text
+    assert theirs not in get(telemetry, "a").text
+    body = {"verdict": theirs}
+    assert client.post("/v1/explain", json=body, headers=secrets["a+"]).status_code == 404
+    assert client.post("/v1/explain", json=body, headers=secrets["a"]).status_code == 403
+
+
+def test_without_the_scope_an_explanation_holds_no_ground_truth() -> None:
+    account = {
+        "found": [{"rule": "r", "start": 0, "end": 3}],
+        "forms": [{"what": "w", "answer": "emu", "ground_truth": "SECRET"}],
+        "comparators": [{"comparator": "c", "said": "not equal", "note": "emu and SECRET"}],
+        "checks": [
+            {"name": "test 1", "passed": False, "expected": "SECRET", "got": "emu", "input": "SECRET", "message": "SECRET"}
+        ],
+        "ground_truth": "SECRET",
+    }  # fmt: skip
+    outcome = reject(Reason.NOT_EQUAL, "emu", trace={"gold": "SECRET", "narrated": account})
+    row = Row("logic__graph", "emu", "SECRET", extra_info={"tests": "SECRET"})
+    told = explanation(row, Scored(outcome, "logic__graph", "logic"), load(), golds=False)
+    assert "SECRET" not in json.dumps(told) and told["hidden"] and told["extraction"]["end"] == 3
+    assert "SECRET" in json.dumps(explanation(row, Scored(outcome, "logic__graph", "logic"), load()))

@@ -34,6 +34,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from reward_service import narrate
 from reward_service.handlers._either import one_answer
 from reward_service.handlers._literal import LiteralError, parse_json
 from reward_service.handlers._logic import last_answer, published_answer, undress
@@ -170,7 +171,10 @@ def _judge(item: Item, row: Row) -> Outcome:
     if len(content) > MAX_ANSWER:
         return reject(Reason.MALFORMED_ANSWER, flags=(*flags, "oversized_answer"), trace=trace)
     for candidate in _candidates(content):
-        if _right(candidate, row):
+        right = _right(candidate, row)
+        narrate.forms(candidate, row.gold, "text")
+        narrate.compared(f"the task's check ({row.task})", right)
+        if right:
             return accept(candidate, flags=flags, trace=trace)
     return reject(Reason.NOT_EQUAL, undress(content), flags=flags, trace=trace)
 

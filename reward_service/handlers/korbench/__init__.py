@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from reward_service import narrate
 from reward_service.handlers._logic import hedged
 from reward_service.handlers._qa import collapsed
 from reward_service.handlers._text import final_part
@@ -76,7 +77,10 @@ def plan(item: Item) -> Outcome:
         return reject(Reason.MALFORMED_ANSWER, flags=(*flags, "oversized_answer"), trace=trace)
     if not answer.strip():
         return reject(Reason.NO_ANSWER, flags=flags, trace=trace)
-    if _equal(gold, answer, category, rule):
+    narrate.found_text("the last [[…]]", answer)
+    equal = _equal(gold, answer, category, rule)
+    narrate.compared(f"KOR-Bench, {category or 'unknown category'}", equal)
+    if equal:
         return accept(answer, flags=flags, trace=trace)
     turned = category in ("counterfactual", "puzzle") and hedged(answer) and not hedged(gold)
     return reject(Reason.AMBIGUOUS_ANSWER if turned else Reason.NOT_EQUAL, answer, flags=flags, trace=trace)
