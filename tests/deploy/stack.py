@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -143,13 +142,14 @@ class Stack:
         if self._engine is None:
             return
         try:
-            self.compose("down", "--volumes", "--timeout", "3", check=False)
+            if left := self.run("ps", "--all", "--quiet", check=False).split():
+                self.run("rm", "--force", *left, check=False)
         finally:
             if self._inside is not None:
                 self._inside.shutdown()
             self._engine.send_signal(signal.SIGTERM)
             self._engine.wait(60)
-            shutil.rmtree(HOME, ignore_errors=True)
+            subprocess.run(["rm", "-rf", str(HOME)], check=False)
 
 
 def enter(pid: int) -> None:

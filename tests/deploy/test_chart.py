@@ -29,7 +29,7 @@ VARIANTS = {
     ),
     "everything else": (
         "--set", "image.digest=sha256:" + 64 * "a", "--set", "gateway.filesClaim=files", "--set", "settings.cache_days=2",
-        "--set", "worker.settings.judge_model=m", "--set", "nodeSelector.pool=cpu", "--set", "redis.storageClassName=fast",
+        "--set", "worker.settings.judge_model=m", "--set", "worker.secretSettings={reward_service_judge_api_key}", "--set", "nodeSelector.pool=cpu", "--set", "redis.storageClassName=fast",
         "--set", "imagePullSecrets[0].name=pull", "--set", "networkPolicy.workerEgress[0].to[0].ipBlock.cidr=10.0.0.0/8",
     ),
 }  # fmt: skip
@@ -187,6 +187,21 @@ def test_every_setting_is_one_of_the_services_and_has_a_value_that_it_takes(vari
             }
             assert given.keys() <= Settings.model_fields.keys()
             Settings(**given)
+
+
+def test_only_who_needs_a_secret_gets_it() -> None:
+    got = {
+        part: [
+            item["key"]
+            for volume in pod["volumes"]
+            if "secret" in volume
+            for item in volume["secret"]["items"]
+        ]
+        for part, pod in pods("everything else")
+    }
+    password, judge = "reward_service_redis_password", "reward_service_judge_api_key"
+    assert got == {"gateway": [password, "keys.json"], "worker": [password, judge], "redis": [password]}
+    assert judge.removeprefix("reward_service_") in Settings.model_fields
 
 
 def test_what_stops_has_the_time_that_its_settings_promise() -> None:

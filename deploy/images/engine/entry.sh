@@ -22,9 +22,10 @@ fi
 if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
   # Version 2: a group that hands controllers down has no processes of its own.
   mkdir -p /sys/fs/cgroup/engine
-  while read -r process; do
-    echo "$process" > /sys/fs/cgroup/engine/cgroup.procs 2>/dev/null || :
-  done < /sys/fs/cgroup/cgroup.procs
+  processes=$(cat /sys/fs/cgroup/cgroup.procs)
+  for process in $processes; do
+    echo "$process" > /sys/fs/cgroup/engine/cgroup.procs 2>/dev/null || :  # some have ended meanwhile
+  done
   sed -e 's/^/+/' -e 's/ / +/g' /sys/fs/cgroup/cgroup.controllers > /sys/fs/cgroup/cgroup.subtree_control
 fi
 

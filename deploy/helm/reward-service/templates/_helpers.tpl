@@ -72,9 +72,12 @@ topologySpreadConstraints:
 {{- define "rs.secrets" -}}
 - name: secrets
   secret:
-    secretName: {{ .Values.secret }}
+    secretName: {{ .root.Values.secret }}
     defaultMode: 0440
-    items: [{key: reward_service_redis_password, path: reward_service_redis_password}]
+    items:
+      {{- range .keys }}
+      - {key: {{ . }}, path: {{ . }}}
+      {{- end }}
 {{- end -}}
 
 {{- define "rs.http" -}}
