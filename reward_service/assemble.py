@@ -114,6 +114,8 @@ class Stores(NamedTuple):
     batches: BatchStore
     quotas: Quotas
     running: AbstractAsyncContextManager[object] | None
+    cache_in_touch: Callable[[], bool] | None = None
+    """Does the shared cache answer? None for none."""
 
 
 def build_stores(settings: Settings) -> Stores:
@@ -150,6 +152,7 @@ def build_stores(settings: Settings) -> Stores:
         far_batches,
         far_quotas,
         closing(far.close, far_truths.close, far_queue.close, far_batches.close, far_quotas.close),
+        lambda: far.in_touch,
     )
 
 
@@ -445,7 +448,21 @@ def fleet_gauges(scorer: FleetScorer, stores: Stores) -> Mapping[str, tuple[str,
             lambda: scorer.depth[Lane.BATCH].chunks,
         ),
         "reward_service_cache_entries": ("Outcomes in the cache.", lambda: len(stores.near)),
+        "reward_service_queue_in_touch": (
+            "1 if Redis answered when the gateway last asked who works and what waits.",
+            lambda: int(scorer.reachable),
+        ),
+        **cache_gauges(stores),
     }
+
+
+def cache_gauges(stores: Stores) -> Gauges:
+    """What there is to show of a cache that is shared; nothing without one."""
+    in_touch = stores.cache_in_touch
+    if in_touch is None:
+        return {}
+    text = "1 if the shared cache answered when it was last asked. Without it items are judged again."
+    return {"reward_service_cache_in_touch": (text, lambda: int(in_touch()))}
 
 
 def local_gauges(local: Local, stores: Stores) -> Mapping[str, tuple[str, Any]]:
@@ -482,6 +499,7 @@ def local_gauges(local: Local, stores: Stores) -> Mapping[str, tuple[str, Any]]:
             "Items that wait for a place to run.",
             lambda: sandbox.status().get("waiting", 0) if sandbox else 0,
         ),
+        **cache_gauges(stores),
     }
 
 

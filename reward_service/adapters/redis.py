@@ -56,6 +56,11 @@ class RedisCache:
         self._quiet_until = 0.0
         self.failures = 0
 
+    @property
+    def in_touch(self) -> bool:
+        """Did the server answer when it was last asked?"""
+        return self._pause == FIRST_PAUSE
+
     async def close(self) -> None:
         """Close the connections."""
         await close(self._client)
