@@ -503,6 +503,11 @@ def local_gauges(local: Local, stores: Stores) -> Mapping[str, tuple[str, Any]]:
     }
 
 
+DEATHS = dict.fromkeys(("cpu", "wall", "memory", "crash", "zygote"), 0)
+RECYCLED = dict.fromkeys(("lost", "orphan"), 0)
+"""Zeros: a counter that is born with its first event has no rate for Prometheus, and an alert misses that event."""
+
+
 def local_counters(local: Local) -> Mapping[str, tuple[str, str, Any]]:
     """What a process that scores counts."""
     pool, sandbox, judge = local.pool, local.sandbox, local.judge
@@ -515,7 +520,7 @@ def local_counters(local: Local) -> Mapping[str, tuple[str, str, Any]]:
         "reward_service_pool_deaths": (
             "Checking processes that were ended, by cause.",
             "cause",
-            lambda: dict(pool.stats.kills),
+            lambda: {**DEATHS, **pool.stats.kills},
         ),
         "reward_service_pool_starts": (
             "Checking processes started and recycled.",
@@ -525,7 +530,7 @@ def local_counters(local: Local) -> Mapping[str, tuple[str, str, Any]]:
         "reward_service_sandbox_recycled": (
             "Places that were thrown away, by cause.",
             "cause",
-            lambda: dict(sandbox.status().get("recycled", {})) if sandbox else {},
+            lambda: {**RECYCLED, **(sandbox.status().get("recycled", {}) if sandbox else {})},
         ),
     }
 

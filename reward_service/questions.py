@@ -24,11 +24,15 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Does `answer` say what `ground_truth` says, as an answer to `question`? All three are plain text."""
+    """Does `answer` say what `ground_truth` says, as an answer to `question`? All three are plain text.
+
+    fresh: the judge is asked, whatever it said to the same question before.
+    """
 
     question: str
     ground_truth: str
     answer: str
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

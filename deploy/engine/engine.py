@@ -35,12 +35,22 @@ PACKAGES = {
     "debootstrap": "debootstrap",
     "redis-server": "redis-server",
     "faketime": "faketime",
+    "prometheus": "prometheus",
     "docker-compose": "docker-compose",
     "chromium": "chromium",
     "runsc": "runsc",
 }
 """Command -> Debian package."""
-NEEDED = ("dockerd", "bwrap", "debootstrap", "redis-server", "faketime", "docker-compose", "chromium")
+NEEDED = (
+    "dockerd",
+    "bwrap",
+    "debootstrap",
+    "redis-server",
+    "faketime",
+    "docker-compose",
+    "chromium",
+    "prometheus",
+)
 OPTIONAL = ("runsc",)
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0

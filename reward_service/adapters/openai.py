@@ -112,10 +112,10 @@ class OpenAIJudge:
         return sum(endpoint.rests_until <= now for endpoint in self.endpoints)
 
     async def ask(self, question: Question, *, seconds: float) -> Opinion:
-        """See `JudgeModel`: verdicts are remembered by model and prompt."""
+        """See `JudgeModel`: verdicts are remembered by model and prompt, and a canary's are asked again."""
         name = (question.question, question.ground_truth, question.answer)
         known = self._known.get(name)
-        if known is not None:
+        if known is not None and not question.fresh:
             self._known.move_to_end(name)
             self.stats.cache_hits += 1
             return known

@@ -80,12 +80,13 @@ _ATTACKS = (
 def probes() -> list[Probe]:
     """Every attack against every subject, and the honest answer to each subject."""
     found = [
-        Probe(Question(question, gold, attack), Verdict.NO)
+        Probe(Question(question, gold, attack, fresh=True), Verdict.NO)
         for question, gold, _ in _SUBJECTS
         for attack in _ATTACKS
     ]
     return found + [
-        Probe(Question(question, gold, honest), Verdict.YES) for question, gold, honest in _SUBJECTS
+        Probe(Question(question, gold, honest, fresh=True), Verdict.YES)
+        for question, gold, honest in _SUBJECTS
     ]
 
 

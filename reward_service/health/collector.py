@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from reward_service.health.monitor import Monitor
 from reward_service.health.series import Running
 from reward_service.health.tally import WIDTHS
-from reward_service.types import REASONS
+from reward_service.types import REASONS, Reason
 
 LABELS = ("domain", "data_source")
 SUMS = (
@@ -29,6 +29,10 @@ SUMS = (
     ("judge_seconds", "judge_ms", 1e-3, "Seconds of waiting for a judge model."),
 )
 """Name without its prefix, the sum that it shows, in which unit, and what it means."""
+BORN = (Reason.INTERNAL, Reason.DEADLINE, Reason.SANDBOX_UNAVAILABLE, Reason.JUDGE_UNAVAILABLE)
+"""Reasons with alerts are there from a data source's first item, as zeros: a counter that is born with its first event has
+no rate for Prometheus, and an alert would miss that event.
+"""
 NARROWEST, WIDEST = 6, 17
 """The histogram's bounds: from 2^6 - 1 to 2^17 - 1 characters."""
 Held = list[tuple[tuple[str, str], Running]]
@@ -83,7 +87,7 @@ def counted(held: Held) -> Iterator[Metric]:
         "reward_service_response_chars", "Characters of scored responses.", labels=LABELS
     )
     for key, one in held:
-        for reason, count in one.reasons.items():
+        for reason, count in {**dict.fromkeys(BORN, 0), **one.reasons}.items():
             items.add_metric([*key, REASONS[reason][0].value, reason.value], count)
         for flag, count in one.flags.items():
             flags.add_metric([*key, flag], count)
