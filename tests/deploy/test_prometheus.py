@@ -126,6 +126,7 @@ CAUSES: dict[str, tuple[Series, int]] = {
     "RewardQueueUnreachable": ([("reward_service_worker_in_touch", "1x3 0x60")], 6),
     "RewardWorkerCrashes": ([('reward_service_worker_items_total{kind="convicted"}', "0x3 1x60")], 6),
     "RewardFallbacks": ([('reward_service_fallback_rewards_total{dialect="x",reason="deadline"}', "0+1x60")], 9),
+    "RewardAuditFailed": ([('reward_service_verifier_audit_pass{handler="h"}', "1x3 0x60")], 6),
     **{
         f"Reward{name}": ([(f'reward_service_alerts{{kind="{kind}",data_source="s"}}', "0x3 1x60")], 5)
         for name, kind in (
@@ -155,6 +156,7 @@ QUIET: Series = [
     ("reward_service_queue_in_touch", "1x60"),
     ("reward_service_queue_live_chunks", "20x60"),
     ('reward_service_worker_items_total{kind="convicted"}', "1x60"),
+    ('reward_service_verifier_audit_pass{handler="h"}', "1x60"),
 ]
 
 
@@ -285,7 +287,7 @@ class Scene:
         port = free_port()
         self.worker = self.fleet.worker(HANDLERS, worker_port=port)
         alone = {
-            "processes": "2", "sandbox": "none", "judge_model": "judge", "judge_canary_seconds": "2", "max_in_flight": "300",
+            "processes": "2", "sandbox": "none", "judge_model": "judge", "judge_canary_seconds": "2", "telemetry_step_seconds": "1", "audit_seconds": "5", "max_in_flight": "300",
             "judge_urls": f"http://127.0.0.1:{self.judge.server_address[1]}/v1",
         }  # fmt: skip
         fleet = {
@@ -411,6 +413,7 @@ def ask_in_vain(scene: Scene) -> None:
 
 
 LIVE: dict[str, Callable[[Scene], object]] = {
+    "RewardAuditFailed": lambda scene: None,  # `staged` pays whatever says that it is right
     "RewardErrorRate": lambda scene: scene.score("x", 40, "nobody's"),
     "RewardInternalErrors": lambda scene: (scene.score("raises", 3), scene.score("dies", 1)),
     "RewardDeadlineMisses": lambda scene: scene.alone.post(
@@ -477,7 +480,7 @@ def test_live(scene: Scene) -> None:
     watch.until('reward_service_items_total{job="worker"}', 20)
     time.sleep(3)
     early = {name: watch.ask(RULES[name]["expr"]) for name in RULES}
-    assert not {name: found for name, found in early.items() if found}
+    assert not {name: found for name, found in early.items() if found and name != "RewardAuditFailed"}
     assert set(LIVE) | set(NOT_LIVE) == set(RULES)
     missing: dict[str, str] = {}
     done = threading.Event()
