@@ -154,6 +154,7 @@ async def name_verdicts(
 async def explained(gateway: Gateway, row: Row, seconds: float) -> dict[str, Any]:
     """The explanation of a row, judged now."""
     scorer = gateway.engine.scorer
+    await gateway.access.charge(1)
     (key,) = await scorer.keys_of([row])
     await gateway.access.charge(1)
     async with gateway.admission.admit(1, wait=False, seconds=seconds):
