@@ -9,15 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from starlette.routing import Mount, Route
 
 from reward_service import keys
+from reward_service.assemble import build_app
 from reward_service.engine.quotas import MemoryQuotas, Quota
 from reward_service.gateway.access import Guard, KeysNeeded, is_loopback, keys_by
 from reward_service.gateway.scopes import NEEDS, NoScope, need_of
 from reward_service.keys import BadKeys, Scope
 from reward_service.settings import Settings
+from tests.gateway.conftest import live
 from tests.gateway.quick import ITEM, quick
 
 LINE = json.dumps(ITEM).encode() + b"\n"
@@ -378,3 +381,26 @@ def test_the_settings_in_force_are_shown_without_secrets_to_who_may_read(file: P
     assert shown.keys() == set(Settings.model_fields)
     assert told.json()["libraries"]["sympy"]
     assert "settings" in quick().get("/v1/info").json()
+
+
+def test_verdicts_are_their_owners_and_ground_truths_need_a_scope(file: Path, make: Make) -> None:
+    owner = bearer(make("a", Scope.SCORE, Scope.READ))
+    clear = bearer(make("a", Scope.READ, Scope.EXPLAIN))
+    other = bearer(make("b", Scope.READ, Scope.EXPLAIN))
+    item = {"data_source": "logic__graph", "response": "<answer>owl</answer>", "ground_truth": "planted-crow"}
+    app = build_app(Settings(keys_file=str(file), processes=1, spare_processes=0, sandbox="none"))
+    with live(app) as base, httpx2.Client(base_url=base, timeout=60) as client:
+        scored = client.post("/v1/score", json=item, headers=owner, params={"verdicts": "1"})
+        assert scored.json()["score"] == 0.0 and "planted" not in scored.text
+        (kept,) = client.get("/v1/verdicts", headers=owner).json()["verdicts"]
+        path = f"/v1/verdicts/{kept['verdict']}"
+        assert client.get(path, headers=owner).json()["item"]["response"] == item["response"]
+        assert "planted" not in client.get(path, headers=owner).text
+        assert client.get(path, headers=clear).json()["item"]["ground_truth"] == "planted-crow"
+        assert client.get("/v1/verdicts", headers=other).json()["verdicts"] == []
+        assert client.get(path, headers=other).status_code == 404
+        asked = {"verdict": kept["verdict"]}
+        statuses = [
+            client.post("/v1/explain", json=asked, headers=one).status_code for one in (owner, clear, other)
+        ]
+        assert statuses == [403, 200, 404]
