@@ -15,6 +15,7 @@ from reward_service.audit import (
     kits_logic,
     kits_math,
     kits_programs,
+    kits_science,
     kits_tables,
     kits_words,
     learned,
@@ -22,7 +23,14 @@ from reward_service.audit import (
 from reward_service.audit.kit import Kit, transformations
 from reward_service.audit.model import Demand, Probe, Subject, Transformation
 
-KITS = (*kits_logic.KITS, *kits_math.KITS, *kits_words.KITS, *kits_tables.KITS, *kits_programs.KITS)
+KITS = (
+    *kits_logic.KITS,
+    *kits_math.KITS,
+    *kits_science.KITS,
+    *kits_words.KITS,
+    *kits_tables.KITS,
+    *kits_programs.KITS,
+)
 WITHOUT_A_KIT = frozenset({"code", "instruction", "composite", "livebench"})
 """Our handlers whose right answers can't be written from the ground truth: only references and examples are."""
 

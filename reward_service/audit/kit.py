@@ -27,17 +27,21 @@ class Form(NamedTuple):
 class Answers:
     """The answers to one row. forms: the first is the usual one. same: right answers, the plain one first; other: wrong ones.
 
-    hedges: may "a or b" be put inside the form? A program or a table can't be hedged so.
+    hedges: may "a or b" be put inside the form? A program or a table can't be hedged so. beside: may two forms be joined
+    by "or"? Two sets or conditions are their union then, which may be the right one.
     """
 
     forms: Sequence[Form]
     same: Sequence[tuple[str, str]]
     other: Sequence[tuple[str, str]]
     hedges: bool = True
+    beside: bool = True
 
     @property
     def joint(self) -> Wrap | None:
         """The first bare form: a box or a tag."""
+        if not self.beside:
+            return None
         marks = {"boxed": BARE_BOX.wrap, "bare_box": BARE_BOX.wrap, "answer_tag": _tagged}
         return next((marks[form.name] for form in self.forms if form.name in marks), None)
 

@@ -1,4 +1,4 @@
-r"""Right and wrong answers of math, multiple choice and science, from their ground truths alone.
+r"""Right and wrong answers of math and multiple choice, from their ground truths alone.
 
 What is decided here: equivalent rewrites are exact. A fraction becomes a decimal only where the decimal ends, sums are
 commuted only where every term is a plain one, a set is reordered and a tuple isn't.
@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 
-from reward_service.audit.kit import BARE_BOX, BOX, MATH_BOX, Answers, Form, Kit, Wrap, distinct
+from reward_service.audit.formulas import other_formulas, same_formula
+from reward_service.audit.kit import BARE_BOX, BOX, MATH_BOX, Answers, Form, Kit, distinct
 from reward_service.audit.model import Subject
 from reward_service.audit.numbers import as_decimal, as_fraction, number, other_numbers, same_number, written
 
@@ -20,6 +21,7 @@ _FRACTION = re.compile(r"(-?)\\[dtc]?frac\{(-?\d{1,9})\}\{(\d{1,9})\}|(-?\d{1,9}
 _SUM = re.compile(r"[0-9a-z\\{}^ ]+(?:\+[0-9a-z\\{}^ ]+)+")
 _TERM = re.compile(r"\d{1,6}|(?:\d{1,6} ?)?(?:[a-z]|\\sqrt\{\d{1,6}\}|\\pi)(?:\^(?:\d|\{\d\}))?")
 _SET = re.compile(r"\\\{ ?(-?\d{1,9}(?: ?, ?-?\d{1,9})+) ?\\\}")
+_UNION = re.compile(r"[<>≤≥∈∪]|\\[lg]eq|\\[lg]e\b|\\cup|\\infty|\\in\b")
 _PAIR = re.compile(r"([(\[]) ?(-?\d{1,9}) ?, ?(-?\d{1,9}) ?([)\]])")
 
 
@@ -94,6 +96,7 @@ def rewrites(text: str) -> Iterator[tuple[str, str]]:
         if all(map(_TERM.fullmatch, terms)):
             yield "sum_commuted", " + ".join(terms[::-1])
             yield "sum_sized", f"\\left({'+'.join(terms)}\\right)" if len(terms) > 1 else text
+    yield from same_formula(text)
 
 
 def others(text: str) -> Iterator[tuple[str, str]]:
@@ -137,6 +140,8 @@ def others(text: str) -> Iterator[tuple[str, str]]:
         if all(map(_TERM.fullmatch, terms)):
             yield "one_more", f"{text} + 1"
             yield "term_missing", " + ".join(terms[:-1])
+        return
+    yield from other_formulas(text)
 
 
 def math(subject: Subject) -> Answers | None:
@@ -152,7 +157,9 @@ def math(subject: Subject) -> Answers | None:
         forms.append(LINE)
     elif subject.source == "openai/gsm8k":
         forms.append(HASHES)
-    return Answers(forms, distinct([("plain", text), *rewrites(text)]), distinct(others(text), [text]))
+    single = not _UNION.search(text)
+    same, wrong = distinct([("plain", text), *rewrites(text)]), distinct(others(text), [text])
+    return Answers(forms, same, wrong, hedges=single, beside=single)
 
 
 # Multiple choice
@@ -204,54 +211,7 @@ def choice(subject: Subject) -> Answers | None:
     return Answers(forms, same, distinct(wrong))
 
 
-# Science
-
-_ATOMS = re.compile(r"[A-Za-z0-9@+\-\[\]()=#/\\%.]+")
-
-
-def science(subject: Subject) -> Answers | None:
-    text = bare(subject.ground_truth)
-    if text is None:
-        return None
-    the_answer_is: Wrap = lambda answer: f"So it follows.\nThe answer is {answer}"  # noqa: E731
-    forms = [BOX, MATH_BOX, BARE_BOX]
-    if subject.source == "stem__theoremqa":
-        forms = [Form("the_answer_is", the_answer_is), BOX]
-        if isinstance(subject.ground_truth, str) and subject.ground_truth.startswith("["):
-            return Answers(forms[:1], [("plain", text)], [])
-    if subject.source == "stem__chem_smiles":
-        if not _ATOMS.fullmatch(text):
-            return None
-        wrong = [
-            ("carbon_more", f"C{text}" if text[0] in "CNO" else f"{text}C"),
-            ("something_else", "CCCCCCCCCCCC[Si]"),
-        ]
-        if text.count("@") - text.count("@@") == 1:
-            wrong.append(("mirrored", text.replace("@@", "@") if "@@" in text else text.replace("@", "@@")))
-        same = [("plain", text), ("code_macro", f"\\texttt{{{text}}}"), ("code", f"`{text}`")]
-        return Answers([BARE_BOX, BOX], same, wrong)
-    value = number(text)
-    if value is None:
-        return Answers(forms, [("plain", text)], [])
-    same = distinct([("plain", text), *same_number(value), ("equation", f"x = {text}")])
-    wrong = [
-        pair for pair in other_numbers(value) if pair[0] not in ("plus_one", "minus_one", "digits_swapped")
-    ]
-    unit = subject.extra_info.get("unit")
-    if isinstance(unit, str) and unit.strip():
-        name = unit.strip().strip("$").strip()
-        if name.startswith("\\mathrm{10^"):
-            return None
-        if name.startswith("10^"):  # the number alone is the mantissa: neither right nor wrong for sure
-            same = [("with_power", f"{text} \\times {name}")]
-            wrong = [(kind, f"{other} \\times {name}") for kind, other in wrong]
-        elif name and not re.search(r"\d", name):
-            same.append(("with_unit", f"{text}\\ {name}"))
-    return Answers(forms, same, distinct(wrong, [text]))
-
-
 KITS = (
     Kit(frozenset({"math"}), math),
     Kit(frozenset({"choice"}), choice),
-    Kit(frozenset({"science"}), science),
 )

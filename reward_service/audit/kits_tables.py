@@ -11,6 +11,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
 from typing import NamedTuple
 
 from reward_service.audit.kit import BARE_BOX, BOX, MATH_BOX, Answers, Form, Kit, distinct
@@ -72,6 +73,8 @@ def table(subject: Subject) -> Answers | None:
             [("plain", text), *same_number(value), ("approximately", f"\\approx {written(value)}")]
         )
         return Answers(FORMS, same, distinct(wrong, [text]))
+    if (day := date_of(text)) is not None:
+        return Answers(FORMS, [("plain", text), *dates(day)], list(other_dates(day)), hedges=False)
     if not PLAIN.fullmatch(text):
         return Answers(FORMS[:1], [("plain", text)], []) if not set("{}\\$%&#_") & set(text) else None
     if text.lower() in ("yes", "no"):
@@ -93,6 +96,50 @@ def table(subject: Subject) -> Answers | None:
     if typo is not None:
         wrong.append(("letter_dropped", typo))
     return Answers(FORMS, same, distinct(wrong, [text]))
+
+
+_MONTHS = {date(2000, month, 1).strftime("%B").lower(): month for month in range(1, 13)}
+_DATES = (
+    re.compile(r"(?P<month>[A-Z][a-z]{2,8})\.? (?P<day>\d{1,2}), (?P<year>[12]\d{3})"),
+    re.compile(r"(?P<day>\d{1,2}) (?P<month>[A-Z][a-z]{2,8})\.? (?P<year>[12]\d{3})"),
+    re.compile(r"(?P<year>[12]\d{3})-(?P<number>\d{2})-(?P<day>\d{2})"),
+)
+
+
+def date_of(text: str) -> date | None:
+    """The day that a text is, if it says day, month and year in English or ISO 8601."""
+    for pattern in _DATES:
+        match = pattern.fullmatch(text)
+        if match is not None:
+            parts = match.groupdict()
+            word = (parts.get("month") or "").lower()
+            months = [n for name, n in _MONTHS.items() if word and name.startswith(word)]
+            month = int(parts["number"]) if parts.get("number") else months[0] if len(months) == 1 else 0
+            try:
+                return date(int(parts["year"]), month, int(parts["day"]))
+            except ValueError:
+                return None
+    return None
+
+
+def dates(day: date) -> Iterator[tuple[str, str]]:
+    """The day, as it is written elsewhere."""
+    yield "month_first", f"{day:%B} {day.day}, {day.year}"
+    yield "day_first", f"{day.day} {day:%B} {day.year}"
+    yield "iso", day.isoformat()
+    yield "short_month", f"{day:%b} {day.day}, {day.year}"
+
+
+def other_dates(day: date) -> Iterator[tuple[str, str]]:
+    """Other days, and no day."""
+    for name, other in (
+        ("next_day", day + timedelta(days=1)),
+        ("next_month", day + timedelta(days=31)),
+        ("next_year", day + timedelta(days=366)),
+    ):
+        yield name, f"{other:%B} {other.day}, {other.year}"
+    yield "year_alone", str(day.year)
+    yield "month_alone", f"{day:%B} {day.year}"
 
 
 def verdict(subject: Subject) -> Answers | None:

@@ -107,6 +107,9 @@ def gym(subject: Subject) -> Answers | None:
     if "\n" not in gold:
         same += [("bold", f"**{gold}**"), ("quoted", f'"{gold}"'), ("boxed", f"\\boxed{{{gold}}}")]
     wrong = [("something_else", "zzqq qqzz"), ("twice", f"{gold} {gold}")]
+    value = number(gold)
+    if value is not None and value == value.to_integral_value():
+        wrong += [("plus_one", written(value + 1)), ("minus_one", written(value - 1))]
     return Answers([TAG, TAG_LINES], same, distinct(wrong, [gold]))
 
 

@@ -45,7 +45,7 @@ MAX_COMPONENTS = 16
 MAX_WEIGHT = 1_000_000.0
 BUILT_ON: Mapping[str, str] = {
     **dict.fromkeys(("bbeh", "exact", "f1", "graph", "grid", "gym", "instruction", "json_output"), "2"),
-    **dict.fromkeys(("ordering", "science", "sql", "table", "zebra"), "2"),
+    **dict.fromkeys(("math", "ordering", "science", "sql", "table", "zebra"), "2"),
 }
 """Handlers whose version is not "1". A composite's cached score holds theirs: where one of them changes, so must `version`
 below; a test compares this table with the registry."""

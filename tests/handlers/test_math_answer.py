@@ -113,6 +113,25 @@ def test_the_parts_of_an_answer_may_stand_in_boxes_of_their_own(gold: str, respo
     assert judge(response, gold).correct
 
 
+@pytest.mark.parametrize(
+    ("gold", "response", "right"),
+    [
+        ("x \\le 2", "\\boxed{x \\le 2} or \\boxed{x \\le 5}", False),
+        ("x \\le 5", "\\boxed{x \\le 2} or \\boxed{x \\le 5}", True),  # both together say no more
+        ("-4<m\\leq0", "\\boxed{-5<m\\leq0} or \\boxed{-4<m\\leq0}", False),
+        ("(3,\\infty)", "\\boxed{x>3} or \\boxed{x>2}", False),
+        ("x>3", "\\boxed{x>3} and \\boxed{x>2}", True),
+        ("x<1 \\text{ or } x>2", "\\boxed{x<1} or \\boxed{x>2}", True),
+        ("1, 2", "\\boxed{1} or \\boxed{2}", True),
+        ("1, 2", "\\boxed{1} or \\boxed{3}", False),
+    ],
+)
+def test_conditions_with_or_between_their_boxes_are_alternatives(
+    gold: str, response: str, right: bool
+) -> None:
+    assert judge(response, gold).correct is right
+
+
 def test_boxes_far_apart_are_not_parts() -> None:
     assert not judge(
         "\\boxed{1}. We go on with the second equation, whose root is \\boxed{2}", "1, 2"

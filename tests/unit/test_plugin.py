@@ -72,6 +72,22 @@ def test_its_own_tests_pass(site: Path) -> None:
     assert re.search(r"\d+ passed", said)
 
 
+def test_it_is_audited_as_our_own_handlers_are(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REWARD_SERVICE_SANDBOX", "none")
+    audit = (
+        "-m",
+        "reward_service.cli",
+        "audit",
+        "--examples",
+        "--processes",
+        "1",
+        "-d",
+        "synlogic__skyscrapers",
+    )
+    said = run(site, *audit)
+    assert "no violation" in said
+
+
 def test_the_page_shows_the_code_that_is_tested() -> None:
     """Every Python block of docs/plugins.md that names a file is a piece of that file."""
     page = (ROOT / "docs" / "plugins.md").read_text()

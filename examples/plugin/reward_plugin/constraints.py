@@ -74,7 +74,8 @@ def plan(item: Item) -> Outcome | Work:
         isinstance(gold.get(name), str) and name in gold[name] for name in ("inputs_check", "constraint_list")
     ):
         return malformed("the ground truth has the programs inputs_check and constraint_list")
-    blocks = re.findall(r"```(?:json)?\s*\n([^`]*)```", item.response.rpartition("</think>")[2])
+    final = item.response.rpartition("</think>")[2]
+    blocks = re.findall(r"```(?:json)?\s*\n([^`]*)```", "" if "<think>" in final else final)
     if not blocks:
         return reject(Reason.NO_ANSWER, message="no closed JSON block")
     if len(blocks[-1]) > MAX_ANSWER:

@@ -40,7 +40,10 @@ def plan(item: Item) -> Outcome:
             "the ground truth has four lists of clues of one length, numbers from 0 to that length"
         )
     size = len(clues[0])
-    answers = re.findall(r"<answer>([^<]*)</answer>", item.response.rpartition("</think>")[2])
+    final = item.response.rpartition("</think>")[2]
+    if "<think>" in final:
+        return reject(Reason.NO_ANSWER, message="the thinking never ends")
+    answers = re.findall(r"<answer>([^<]*)</answer>", final)
     if not answers or not answers[-1].strip():
         return reject(Reason.NO_ANSWER, message="no <answer>…</answer>")
     if len(answers[-1]) > MAX_ANSWER:

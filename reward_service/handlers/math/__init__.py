@@ -71,7 +71,7 @@ def equal(gold: str, answer: str, *, question: str | None = None) -> Verdict:
 
 @handler(
     "math",
-    version="1",
+    version="2",
     domain=Domain.MATH,
     sources=SOURCES,
     reads=READS,
@@ -139,7 +139,7 @@ def _outcome(gold_text: str, found: Found, options: Options, item: Item) -> Outc
     text = found.parts[-1]
     if len(found.parts) > 1:
         if gold.several:
-            text = ", ".join(found.parts)
+            text = (" \\text{ or } " if found.either else ", ").join(found.parts)
         elif not _all_the_same(found.parts):
             shown = ", ".join(found.parts)
             return reject(Reason.AMBIGUOUS_ANSWER, shown, flags=flags, trace=trace, extraction=found.how)

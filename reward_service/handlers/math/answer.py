@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from reward_service import narrate
 from reward_service.handlers._text import answer_lines, boxes, closing_brace, final_part
@@ -34,13 +35,15 @@ MAX_LINES = 2
 class Found:
     """What was found. parts: the answer, or its parts in order; behind: a later statement of an answer.
 
-    how: "box" | "hash" | "line" | "anywhere" | "" (nothing). guesses: how many different answers stood there.
+    how: "box" | "hash" | "line" | "anywhere" | "" (nothing). guesses: how many different answers stood there. either:
+    an "or" stands between the parts: of conditions, each alone is offered, and not all at once.
     """
 
     parts: tuple[str, ...] = ()
     how: str = ""
     behind: str | None = None
     guesses: int = 1
+    either: bool = False
 
 
 MARKERS = frozenset(("box", "hash", "line"))
@@ -48,6 +51,7 @@ MARKERS = frozenset(("box", "hash", "line"))
 _JOINT = re.compile(
     r"(?:\s|[$.,;:~&+]|\\[\[\]()!,;: ]|\\quad|\\qquad|\\text\s*\{|\}|\band\b|\bor\b|\\\\)*", re.IGNORECASE
 )
+_OR = re.compile(r"\bor\b", re.IGNORECASE)
 _JOINING_WORD = re.compile(r"\band\b|\bor\b|,|;", re.IGNORECASE)
 _NEAR = 20
 """Characters between two boxes that hold a joining word: `\\boxed{2} for x and \\boxed{3}`."""
@@ -75,7 +79,9 @@ def find(response: str, markers: frozenset[str] = MARKERS) -> Found:
             distinct = len({span.content.strip() for span in spans})
             rule = "the last closed box" if first == len(spans) - 1 else "the last run of boxes"
             narrate.found(rule, text, spans[first].start, spans[-1].end)
-            return Found(parts, "box", _statement(text[spans[-1].end :]), distinct)
+            gaps = [text[one.end : other.start] for one, other in pairwise(spans[first:])]
+            either = any(map(_OR.search, gaps))
+            return Found(parts, "box", _statement(text[spans[-1].end :]), distinct, either)
     if "hash" in markers and "####" in text:
         lines = _hash_lines(text)
         if lines:
