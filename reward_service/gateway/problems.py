@@ -41,9 +41,12 @@ def problem_response(
         "errors": errors or [],
     }
     headers = {} if retry_after is None else {"Retry-After": str(max(1, math.ceil(retry_after)))}
+    response = Response(encode(body), problem.status, headers, MEDIA_TYPE)
     if problem.status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="reward-service", Basic realm="reward-service"'
-    return Response(encode(body), problem.status, headers, MEDIA_TYPE)
+        # A line each: Chromium reads one challenge a line, and asks for a password only if it reads "Basic".
+        for scheme in ("Basic", "Bearer"):
+            response.headers.append("WWW-Authenticate", f'{scheme} realm="reward-service"')
+    return response
 
 
 async def on_service_error(request: Request, error: Exception) -> Response:

@@ -135,7 +135,7 @@ def telemetry(
             {"at": now - 4, "data_source": "stem__web", "reason": "judge_unavailable", "message": "no judge model answered: connection refused", "count": 8214},
             {"at": now - 900, "data_source": "math__aime", "reason": "malformed_ground_truth", "message": "the ground truth is empty", "count": 3},
         ]  # fmt: skip
-        answer["shadow"] = [{"data_source": "table__hitab", "compared": 1200, "flips": 14, "up": 12, "down": 2, "handler": "table", "version": "3", "shadow_version": "4"}]  # fmt: skip
+        answer["shadow"] = [{"data_source": "table__hitab", "compared": 1200, "flips": 14, "up": 12, "down": 2, "handler": "table", "version": "3", "shadow_version": "4", "not_comparable": 3, "share_95": [0.007, 0.019], "samples": ["0123456789abcdef"]}]  # fmt: skip
     if source is not None:
         answer["lengths"] = [{"from": 500 * place, "to": 500 * place + 500, "items": int(900 / (place + 1)), "mean": 0.3 + 0.08 * place} for place in range(8)]  # fmt: skip
         answer["verdicts"] = [

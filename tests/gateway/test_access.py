@@ -83,7 +83,8 @@ def test_without_a_key_only_probes_answer(file: Path, make: Make) -> None:
             assert (reply.status_code == 401) is (need_of(route.path) is not None), (method, path)
     reply = client.post("/v1/score", json=ITEM)
     assert reply.json()["type"] == "urn:reward-service:problem:unauthenticated"
-    assert "Bearer" in reply.headers["www-authenticate"] and "Basic" in reply.headers["www-authenticate"]
+    assert "Bearer" in reply.headers["www-authenticate"]
+    assert "Basic" in reply.headers["www-authenticate"]
 
 
 @pytest.mark.parametrize(

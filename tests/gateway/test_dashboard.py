@@ -5,7 +5,6 @@ Over a service under load it is tested in test_dashboard_live.py.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -451,5 +450,5 @@ def test_reasons_and_gauges_have_words(browser: Browser, url: str, http: httpx2.
             "(state) => import('./static/dashboard/charts.js').then((m) => m.gauges({gauges: state}).map((one) => one.name))",
             {name: [1] for name in state},
         )
-        unnamed = [name for name in named if f"reward_service_{name.replace(' ', '_')}" in state]
-        assert unnamed == [], json.dumps(named)
+        assert len(named) >= len(state) - 2  # what belongs to a judge is left out where there is none
+        assert not [name for name in named if "_" in name or not name[0].isupper()]

@@ -10,11 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from reward_service import keys
+from reward_service.keys import Scope
 from tests.gateway.browser import PHONE, Watched, watched
 from tests.gateway.staged import ASKING, HOLED, TEXTUAL, Policy, judge
 from tests.gateway.test_dashboard import OVERVIEW, seen
@@ -197,3 +200,20 @@ def test_a_first_time_user_finds_that_the_judge_went_down(browser: Browser) -> N
         assert set(page.locator("#alerts .where").all_text_contents()) <= {"Whole service", ASKING}
         seen(page)
         found.keep("scenario-c-overview")
+
+
+@pytest.mark.parametrize("in_the_address", [True, False])
+def test_a_key_of_the_scope_read_opens_the_dashboard(
+    browser: Browser, tmp_path: Path, in_the_address: bool
+) -> None:
+    file = tmp_path / "keys.json"
+    secret, key = keys.make("watcher", (Scope.READ,))
+    keys.write(file, [key])
+    with service("tests.load.noop:registry", **FAST, keys_file=str(file)) as (url, _):
+        assert httpx2.get(f"{url}/dashboard").status_code == 401
+        address = url.replace("://", f"://any:{secret}@") if in_the_address else url
+        options = {} if in_the_address else {"http_credentials": {"username": "any", "password": secret}}
+        with watched(browser, address, **options) as found:
+            found.open("/dashboard")
+            expect(found.page.locator("#headline")).to_have_text("Nothing has been scored yet")
+            expect(found.page.locator("#fresh")).to_contain_text("Updated")

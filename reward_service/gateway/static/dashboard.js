@@ -37,7 +37,11 @@ async function poll() {
   const patience = setTimeout(() => mine.abort(), PATIENCE * 1000);
   const wanted = view;
   try {
-    const answer = await fetch(query(wanted), { signal: mine.signal, headers: { accept: "application/json" } });
+    // A page that was opened with any:KEY@host in its address has the key in its base; fetch refuses such addresses, and the
+    // browser adds the key by itself.
+    const address = new URL(query(wanted), document.baseURI);
+    address.username = address.password = "";
+    const answer = await fetch(address, { signal: mine.signal, headers: { accept: "application/json" } });
     if (!answer.ok) throw new Error(`the service answered ${answer.status}`);
     const data = await answer.json();
     if (asking !== mine) return;
@@ -182,10 +186,14 @@ function showShadow(data) {
     at("shadow-rows"),
     rows,
     (one) => `${one.data_source}\n${one.handler}`,
-    (one) => h("tr", {}, h("th", { scope: "row" }, foreign(one.data_source)), h("td", {}, foreign(`${one.handler} ${one.version} → ${one.shadow_version}`)), ...Array.from({ length: 4 }, () => h("td", { class: "number" }))),
+    (one) => h("tr", {}, h("th", { scope: "row" }, foreign(one.data_source)), h("td", {}, foreign(`${one.handler} ${one.version} → ${one.shadow_version}`)), ...Array.from({ length: 5 }, () => h("td", { class: "number" })), h("td", { class: "row" })),
     (node, one) => {
-      const texts = [count(one.compared), `${count(one.flips)} (${percent(one.compared ? one.flips / one.compared : null)})`, count(one.up), count(one.down)];
+      const share = percent(one.compared ? one.flips / one.compared : null);
+      const range = one.share_95 ? `, ${percent(one.share_95[0])} to ${percent(one.share_95[1])}` : "";
+      const texts = [count(one.compared), `${count(one.flips)} (${share}${range})`, count(one.up), count(one.down), count(one.not_comparable)];
       texts.forEach((text, place) => setText(node.children[place + 2], text));
+      const samples = (one.samples ?? []).slice(-3).reverse();
+      keyed(node.lastChild, samples, (id) => id, (id) => h("a", { href: `explain?verdict=${encodeURIComponent(id)}` }, foreign(id.slice(0, 6))), () => {});
     },
   );
 }

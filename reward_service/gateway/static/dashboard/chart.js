@@ -165,7 +165,7 @@ export class Chart {
       width: this.canvas.clientWidth,
       height: this.height(),
       legend: { show: false },
-      padding: [8, 8, 0, 0],
+      padding: [8, 24, 0, 0],
       cursor: { sync: { key: "time" }, drag: { x: false, y: false }, y: false, points: { show: !stacked, size: 6 } },
       scales: {
         x: { time: true, range: () => [this.state.from, this.state.to] },

@@ -229,6 +229,7 @@ const GAUGES = {
   fleet_chunks: "Chunks at the fleet",
   queue_live_chunks: "Chunks of requests waiting",
   queue_batch_chunks: "Chunks of batches waiting",
+  shadow_queued_items: "Items waiting for a shadow verifier",
 };
 
 // The latest value of every gauge, in words.
@@ -241,7 +242,7 @@ export function gauges(data) {
     let text = count(value);
     if (name === "judge_in_service") text = judged === 0 ? "none" : value === null ? text : value ? "in service" : "not in service";
     if (name === "judge_canary_accepted") text = percent(value);
-    return { name: GAUGES[name] ?? name.replaceAll("_", " "), text };
+    return { name: GAUGES[name] ?? (name[0].toUpperCase() + name.slice(1)).replaceAll("_", " "), text };
   });
 }
 
