@@ -96,11 +96,14 @@ class Lines(logging.Formatter):
         return "\ncaused by\n".join(parts)
 
 
-def configure(level: str, kind: str = "text") -> None:
-    """Write the process's log to stderr, from this level up, as `text` or `json`."""
+def configure(level: str, kind: str = "text", requests: str = "failed") -> None:
+    """Write the process's log to stderr, from this level up, as `text` or `json`. requests: `all` has every chunk logged too."""
     handler = logging.StreamHandler()
     handler.setFormatter(Lines(as_json=kind == "json", quote=level.lower() == "debug"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("reward_service.chunks").setLevel(
+        logging.INFO if requests == "all" else logging.WARNING
+    )
     # They write the headers and bodies of what they send.
     for name in ("httpx2", "httpcore2", "httpx", "httpcore", "urllib3", "docker"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))

@@ -89,7 +89,7 @@ def serve(settings: Settings, say: Callable[[str], object]) -> int:
     """Run the service until it is told to stop; the exit code. CannotListen if the address can't be had; ValueError for
     settings that can't be served: half a judge, an open address without keys.
     """
-    configure(settings.log_level, settings.log_format)
+    configure(settings.log_level, settings.log_format, settings.log_requests)
     with listen(settings.host, settings.port) as listener:
         host, port = listener.getsockname()[:2]
         open_to_all = settings.auth == "off" and not is_loopback(host)

@@ -160,7 +160,7 @@ class Settings(BaseSettings):
     )
     log_requests: Literal["failed", "all", "none"] = Field(
         "failed",
-        description="Requests that get a line: those with a status of 400 and more, at most 20 a second; or all.",
+        description="Requests that get a line: those with a status of 400 and more, at most 20 a second; or all, and every chunk of a worker.",
     )
     engine: Literal["embedded", "fleet"] = Field(
         "embedded",

@@ -28,7 +28,7 @@ ORPHAN_CHECK_SECONDS = 0.5
 
 def run_worker(settings: Settings, registry: Registry | None = None, loader: str = LOADER) -> int:
     """Work until told to stop; the exit code. ValueError without `redis_url`, CannotListen if its page's port is taken."""
-    configure(settings.log_level, settings.log_format)
+    configure(settings.log_level, settings.log_format, settings.log_requests)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_main(settings, registry, loader, worker_page.bound(settings)))
 

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
@@ -22,7 +23,7 @@ from reward_service.engine.channel import Task
 from reward_service.engine.ports import Ask, Cache, Depth, GroundTruths, Lane, Queue
 from reward_service.engine.records import CHUNK_ITEMS, Corrupt, Entry, cut, entry_to_json, results_from_json
 from reward_service.engine.scorer import Prepared, Row, Scored, Scorer, spread
-from reward_service.errors import PoolBroken, ServiceError
+from reward_service.errors import Overloaded, PoolBroken, ServiceError
 from reward_service.registry import Registry
 from reward_service.types import Outcome, Reason, cannot_judge
 
@@ -35,6 +36,10 @@ LEAST_ITEMS = 8
 ANSWER_SECONDS = 1.0
 PRESENCE_SECONDS = 2.0
 BACKOFF_SECONDS = 0.5
+RATE_SECONDS = 10.0
+LONGEST_RETURN = 30.0
+UNKNOWN_RETURN = 5.0
+"""When to come back to a full queue of which nothing was answered lately."""
 
 
 class _Nobody:
@@ -61,6 +66,7 @@ class FleetScorer(Scorer):
         self._queue = queue
         self._questions: dict[tuple[str, int], _Question] = {}
         self._withdrawals: set[asyncio.Task[None]] = set()
+        self._answered: deque[float] = deque()
         self.processes = 0
         """Checking processes of the whole fleet, a few seconds ago."""
         self.depth: Mapping[Lane, Depth] = dict.fromkeys(Lane, Depth(0, 0))
@@ -126,9 +132,22 @@ class FleetScorer(Scorer):
     async def _send(self, tenant: str, questions: Sequence[_Question], until: float) -> None:
         seconds = until - time.monotonic()
         if seconds > 0:
-            tokens = await self._queue.ask(tenant, [question.ask for question in questions], seconds)
+            try:
+                tokens = await self._queue.ask(tenant, [question.ask for question in questions], seconds)
+            except Overloaded as error:
+                if error.problem == "overloaded":
+                    error.retry_after = self.drain_seconds(len(questions))
+                raise
             for question, token in zip(questions, tokens, strict=True):
                 question.token = token
+
+    def drain_seconds(self, chunks: int) -> float:
+        """Seconds in which the fleet should have answered so many chunks, by what it answered us lately; 1 to LONGEST_RETURN."""
+        now = time.monotonic()
+        recent = [at for at in self._answered if at >= now - RATE_SECONDS]
+        if not recent:
+            return UNKNOWN_RETURN
+        return min(LONGEST_RETURN, max(1.0, chunks * (now - recent[0]) / len(recent)))
 
     async def _wait(self, tenant: str, questions: Sequence[_Question], until: float) -> None:
         """Until all are answered or time is up. What the queue has lost meanwhile is sent again."""
@@ -174,6 +193,10 @@ class FleetScorer(Scorer):
                 continue
             for answer in answers:
                 question = self._questions.get((answer.call, answer.number))
+                now = time.monotonic()
+                self._answered.append(now)
+                while self._answered[0] < now - RATE_SECONDS:
+                    self._answered.popleft()
                 if question is not None and not question.answer.done():
                     question.answer.set_result(answer.results)
                     self.judged += question.ask.items

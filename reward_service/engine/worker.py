@@ -29,6 +29,8 @@ from reward_service.errors import Overloaded, ServiceError
 from reward_service.types import Outcome, Reason, Status, cannot_judge
 
 log = logging.getLogger(__name__)
+chunk_log = logging.getLogger("reward_service.chunks")
+"""A line for each chunk, if all requests are logged (`logs.py`)."""
 
 STRIKES = 2
 WAIT_SECONDS = 1.0
@@ -260,6 +262,7 @@ class Worker:
     # Judging
 
     async def _results(self, lease: Lease) -> Done:
+        started = time.monotonic()
         try:
             entries = entries_of(lease.payload)
         except Corrupt as error:
@@ -276,6 +279,10 @@ class Worker:
                 self._on_scored([entry.row for entry in entries], scored)
             judged = [Judged(entry.id, one.outcome) for entry, one in zip(entries, scored, strict=True)]
         failed = sum(outcome.status is Status.ERROR for _, outcome in judged)
+        if chunk_log.isEnabledFor(logging.INFO):
+            told = {"lane": lease.lane.value, "job": lease.job, "number": lease.number, "items": len(judged), "failed": failed,
+                    "deliveries": lease.deliveries, "key": lease.tenant, "ms": round((time.monotonic() - started) * 1e3, 1)}  # fmt: skip
+            chunk_log.info("chunk", extra=told)
         self.stats.chunks += 1
         self.stats.items += len(judged)
         return Done(lease, results_to_json(lease.first, judged), failed)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -10,14 +12,17 @@ from typing import Any
 
 import pytest
 
+from reward_service.adapters.memory import MemoryCache, MemoryGroundTruths
 from reward_service.adapters.memory_batches import MemoryBatchStore
 from reward_service.adapters.memory_queue import MemoryQueue, MemoryWork
 from reward_service.engine.desk import Batches
+from reward_service.engine.fleet import LONGEST_RETURN, FleetScorer, _Question
 from reward_service.engine.ports import Ask, Chunk, Done, Effect, Lane, Lease
 from reward_service.engine.records import Entry, cut, entry_to_json, results_from_json
 from reward_service.engine.scorer import Row, Scored
 from reward_service.engine.worker import Worker, WorkerOptions
 from reward_service.errors import Overloaded, PoolBroken
+from reward_service.registry import Registry
 from reward_service.types import Outcome, Reason, accept, cannot_judge
 
 LEASE = 0.3
@@ -405,3 +410,30 @@ async def test_any_number_of_places_serves_both_lanes(places: int) -> None:
         await place.queue.ask("t", [Ask("c", 0, 1, chunk.payload)], 10)
         assert await place.queue.answers(5)
         await place.outcomes(batch)
+
+
+async def test_chunks_are_logged_when_asked_for_and_never_with_what_is_in_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    place = Place()
+    with caplog.at_level(logging.INFO, "reward_service.chunks"):
+        async with place.worker(Judge()):
+            batch = await place.submit(["canary"] * 100, tenant="a")
+            await place.outcomes(batch)
+    lines = [vars(record) for record in caplog.records if record.name == "reward_service.chunks"]
+    assert sum(line["items"] for line in lines) == 100
+    assert {(line["lane"], line["job"], line["key"]) for line in lines} == {("batch", batch, "a")}
+    assert "canary" not in str(lines)
+
+
+async def test_a_full_fleet_says_when_by_the_rate_of_its_answers() -> None:
+    work = MemoryWork(max_live_chunks=1)
+    scorer = FleetScorer(Registry(), MemoryQueue(work), MemoryCache(10), MemoryGroundTruths())
+    now = time.monotonic()
+    scorer._answered.extend(now - 8.0 + second for second in range(8))  # one a second
+    assert scorer.drain_seconds(4) == pytest.approx(4.0, rel=0.1)
+    assert scorer.drain_seconds(1_000) == LONGEST_RETURN
+    ask = Ask("c", 0, 1, b"x")
+    with pytest.raises(Overloaded) as refused:
+        await scorer._send("", [_Question(ask), _Question(ask._replace(number=1))], now + 60)
+    assert refused.value.retry_after == pytest.approx(2.0, rel=0.1)
