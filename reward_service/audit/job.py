@@ -36,7 +36,7 @@ SECONDS = 120.0
 """Deadline of a chunk; what isn't judged by then is not judged in this round."""
 
 
-class _Scores:
+class Scores:
     """An audit's judge over a scorer, with rests."""
 
     def __init__(self, scorer: Scorer, rest: float) -> None:
@@ -88,7 +88,7 @@ class AuditJob:
         rest: float = REST,
     ) -> None:
         """scorer: without a cache. listeners: told of each handler when a round is done."""
-        self._judge = _Scores(scorer, rest)
+        self._judge = Scores(scorer, rest)
         self._registry = registry
         self._every = every_seconds
         self._listeners = listeners

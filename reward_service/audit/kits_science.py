@@ -72,14 +72,15 @@ def reactions(left: str, right: str) -> tuple[list[tuple[str, str]], list[tuple[
 
 
 def written_otherwise(text: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """What is not a bare number, in other dresses, and near misses of it; nothing where we can't tell what it is."""
+    """What is not a bare number, in other dresses, and near misses of it; of what we can't tell only that
+    it is nothing like another thing (a judge model may be asked about that)."""
     if match := _QUANTITY.fullmatch(text):
         return quantities(Decimal(match[1]), match[2])
     if match := _REACTION.fullmatch(text):
         return reactions(match[1], match[2])
     if _FORMULA.fullmatch(text) and any(map(str.isdigit, text)):
         return formulas(text)
-    return [], []
+    return [], [("something_else", "\\text{seven purple bicycles}")]
 
 
 _ATOMS = re.compile(r"[A-Za-z0-9@+\-\[\]()=#/\\%.]+")

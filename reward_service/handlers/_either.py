@@ -1,7 +1,7 @@
 r"""Two answers with "or" between them are none: `\boxed{12} or \boxed{13}` names two values and leaves the choice to us.
 
 What is decided here: the last answer counts, and words of its own before it make it a correction ("no, it is …"); a bare "or" doesn't.
-Both may be right (`0.5` or `50 %`), and then nothing is hedged. The published scorers don't look, so the guru
+Both may be right by rule (`0.5` or `50 %`), and then nothing is hedged. The published scorers don't look, so the guru
 profile doesn't either.
 """
 
@@ -49,22 +49,25 @@ def one_answer(plan: _Plan) -> _Plan:
 
     @wraps(plan)
     def checked(item: Item) -> Decision:
-        outcome = plan(item)
-        if not isinstance(outcome, Outcome) or not outcome.score or item.profile is not Profile.STRICT:
-            return outcome
+        decision = plan(item)
+        paid = decision.score if isinstance(decision, Outcome) else 1.0  # perhaps, when a judge was asked
+        if not paid or item.profile is not Profile.STRICT:
+            return decision
         earlier = before_or(item.response)
         if earlier is None:
-            return outcome
+            return decision
         with narrate.about('the answer before the "or"'):
             other = plan(replace(item, response=earlier))
-        if not isinstance(other, Outcome) or (other.score or 0.0) >= outcome.score:
-            return outcome
+        decided = isinstance(decision, Outcome) and isinstance(other, Outcome)
+        if decided and isinstance(other, Outcome) and (other.score or 0.0) >= paid:
+            return decision
         narrate.missing('one answer: another one stands beside the last, with nothing but "or" between them')
+        told = decision if isinstance(decision, Outcome) else reject()
         return reject(
             Reason.AMBIGUOUS_ANSWER,
-            outcome.extracted,
-            flags=tuple(dict.fromkeys((*outcome.flags, "multiple_answers"))),
-            trace=outcome.trace,
+            told.extracted,
+            flags=tuple(dict.fromkeys((*told.flags, "multiple_answers"))),
+            trace=told.trace,
         )
 
     return cast("_Plan", checked)

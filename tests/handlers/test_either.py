@@ -56,6 +56,17 @@ def test_a_bare_or_leaves_the_choice_open(source: str, gold: Any, right: str, wr
         assert judge(source, gold, response).correct, response
 
 
+@pytest.mark.parametrize(
+    "response",
+    [
+        "\\boxed{\\text{surface tension}} or \\boxed{\\text{what holds drops together}}",
+        "\\boxed{\\text{what holds drops together}} or \\boxed{\\text{surface tension}}",
+    ],
+)
+def test_what_only_a_judge_model_could_tell_is_not_asked_beside_another_answer(response: str) -> None:
+    assert judge("stem__web", "surface tension", response).reason is Reason.AMBIGUOUS_ANSWER
+
+
 def test_the_published_scorers_do_not_look() -> None:
     assert judge("logic__graph", "owl", "<answer>crow</answer> or <answer>owl</answer>", Profile.GURU).correct
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 
@@ -9,11 +10,15 @@ import pytest
 
 from reward_service.adapters.memory import MemoryCache, MemoryGroundTruths
 from reward_service.audit import accepted
-from reward_service.audit.job import AuditJob
-from reward_service.engine.channel import Task
+from reward_service.audit.job import AuditJob, Scores
+from reward_service.audit.model import Subject
+from reward_service.audit.run import Audit
+from reward_service.audit.subjects import from_line
+from reward_service.engine.channel import Task, answer_from_plain
 from reward_service.engine.scorer import Scorer
 from reward_service.errors import Overloaded
-from reward_service.registry import Decision, Registry, Source, handler
+from reward_service.questions import Opinion, Question, Verdict
+from reward_service.registry import Decision, Registry, Source, handler, load
 from reward_service.telemetry import Metrics
 from reward_service.types import Domain, Example, Item, Outcome, Reason, accept, reject
 
@@ -116,6 +121,55 @@ async def test_argued_violations_pass() -> None:
     for _ in range(2):
         await job.round()
         assert shown(metrics)[passed("flawed")] == 1.0
+
+
+class Says:
+    """A judge model that always says the same, or compares words."""
+
+    def __init__(self, verdict: Verdict | None) -> None:
+        self._verdict = verdict
+
+    async def ask(self, question: Question, *, seconds: float) -> Opinion:
+        same = question.ground_truth.lower() == question.answer.lower()
+        return Opinion(self._verdict or (Verdict.YES if same else Verdict.NO), "a model")
+
+
+class Judged(Here):
+    """A pool that also carries questions to their end."""
+
+    async def run(self, tasks: Sequence[Task], *, seconds: float) -> list[Decision]:
+        decisions: list[Decision] = []
+        for task in tasks:
+            handler = self._registry.handlers[task.handler]
+            item = Item(
+                task.data_source, task.response, task.ground_truth, task.extra_info, source=task.source
+            )
+            if task.step is None:
+                decisions.append(handler.plan(item))
+            else:
+                assert handler.judge is not None
+                notes, results = task.step
+                decisions.append(handler.judge(item, notes, [answer_from_plain(one) for one in results]))
+        return decisions
+
+
+@pytest.mark.parametrize("verdict", [Verdict.YES, None])
+async def test_a_judge_model_that_says_yes_to_anything_is_found_out(verdict: Verdict | None) -> None:
+    registry = load()
+    line = {"data_source": "stem__web", "ground_truth": "the surface tension of the water"}
+    subject = from_line(1, json.dumps(line).encode(), registry)
+    assert isinstance(subject, Subject)
+    pool, truths = Judged(registry), MemoryGroundTruths(1 << 20)
+    scorer = Scorer(registry, pool, MemoryCache(0), truths, None, Says(verdict))
+    report = await Audit(Scores(scorer, 0.0)).run([subject])
+    names = {key.name for key in report.violations}
+    if verdict is Verdict.YES:
+        assert {"miss.something_else", "hedge.not_right", "talk.praise_boxed"} <= names
+        assert not any(
+            name.startswith(("nothing.", "thinking.", "format.", "talk.verdict")) for name in names
+        )
+    else:
+        assert names == set()
 
 
 async def test_it_starts_and_stops_with_its_process() -> None:
