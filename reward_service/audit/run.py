@@ -256,6 +256,8 @@ class Audit:
             part = sample[start : start + self._window]
             results = await self._judge.score([kept.probe.fields() for kept in part])
             for kept, result in zip(part, results, strict=True):
+                if result.get("cached"):  # a service's cache remembers; nothing was judged again
+                    continue
                 self.report.sources[kept.probe.subject.source].probes[Demand.INVARIANT] += 1
                 if result["reason"] in NOT_JUDGED | BY_THE_CLOCK or verdict(result) == verdict(kept.result):
                     continue
