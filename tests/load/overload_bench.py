@@ -15,14 +15,18 @@ import asyncio
 import itertools
 import json
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from reward_service.load.generator import Plan, Record, Sample, percentiles, send, summary
 from reward_service.load.ramp import Step, climb
 from reward_service.load.traffic import Request
 from tests.fault.fleet_handlers import score_of
-from tests.fault.fleets import HANDLERS
+from tests.fault.fleets import HANDLERS, Fleet, until
 from tests.load.measure import service
+from tests.load.soak import ready
+from tests.redis_server import Server
 
 PROCESSES, NAP_MS, BATCH = 8, 10, 16
 DEADLINE = 5.0
@@ -106,18 +110,44 @@ def verdicts(found: dict[str, Any]) -> dict[str, bool]:
         f"95 % of the refusals within {REFUSAL_MS:.0f} ms": found["refusal_ms"].get("p95", 0.0) <= REFUSAL_MS,
         f"recovery <= {RECOVERY_SECONDS:.0f} s": found["recovery_seconds"] <= RECOVERY_SECONDS,
         "nothing wrong": not found["wrong"],
+        "the generator was on time (else nothing of this is said)": found["late_ms"].get("p95", 0.0)
+        <= REFUSAL_MS,
     }
+
+
+async def of_a_fleet(quick: bool) -> dict[str, Any]:
+    """The same with a gateway and a worker that has all the processes."""
+    server = Server(port=0)
+    with tempfile.TemporaryDirectory() as folder:
+        fleet = Fleet(server, Path(folder), lease=10.0)
+        try:
+            url, _ = fleet.gateway(cache_items=0)
+            await fleet.workers(1, processes=PROCESSES, cache_items=0)
+            await until(lambda: ready(url), 60)
+            return await measured(url, quick)
+        finally:
+            fleet.stop()
+            server.close()
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="overload", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="shorter phases")
+    parser.add_argument("--fleet", action="store_true", help="a gateway, Redis and a worker, not one process")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    environment = {"processes": str(PROCESSES), "sandbox": "none", "cache_items": "0", "spare_processes": "0"}
-    with service(HANDLERS, **environment) as (url, _):
-        found = asyncio.run(measured(url, asked.quick))
+    if asked.fleet:
+        found = asyncio.run(of_a_fleet(asked.quick))
+    else:
+        environment = {
+            "processes": f"{PROCESSES}",
+            "sandbox": "none",
+            "cache_items": "0",
+            "spare_processes": "0",
+        }
+        with service(HANDLERS, **environment) as (url, _):
+            found = asyncio.run(measured(url, asked.quick))
     held = verdicts(found)
     if asked.json:
         print(json.dumps({**found, "held": held}))

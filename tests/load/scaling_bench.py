@@ -194,6 +194,12 @@ def plot(table: Sequence[dict[str, float | str]], cores: int) -> str:
         first = float(mine[0]["rate"])
         wall = " ".join(at(float(row["workers"]), float(row["rate"]) / first) for row in mine)
         parts.append(f'<polyline points="{wall}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        cpu = " ".join(
+            at(float(row["workers"]), float(row["workers"]) * float(row["of_first"])) for row in mine
+        )
+        parts.append(
+            f'<polyline points="{cpu}" fill="none" stroke="{colour}" stroke-width="1.5" stroke-dasharray="1 4"/>'
+        )
         parts += [
             f'<circle cx="{point.split(",")[0]}" cy="{point.split(",")[1]}" r="3" fill="{colour}"/>'
             for point in wall.split()
@@ -201,7 +207,9 @@ def plot(table: Sequence[dict[str, float | str]], cores: int) -> str:
         parts.append(
             f'<text x="{left + 12}" y="{40 + 16 * place}" fill="{colour}">{dict(MEASURED)[kind]}</text>'
         )
-    parts.append(f'<text x="{left + 12}" y="72" fill="#777">dashed: as many times as there are cores</text>')
+    parts.append(
+        f'<text x="{left + 12}" y="72" fill="#777">grey: as many times as there are cores; dotted: by CPU time</text>'
+    )
     return "\n".join([*parts, "</svg>", ""])
 
 
