@@ -31,6 +31,7 @@ def dump(path: Path, rows: int) -> list[str]:
 
 async def test_the_same_command_goes_on_with_the_same_batch(fleet: Fleet, tmp_path: Path) -> None:
     rows, kills = often(2_500, 20_000), often(2, 8)
+    fleet.lease = 10.0  # a worker that starves on a full machine is not dead
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     responses = dump(source, rows)
     port = free_port()
@@ -48,19 +49,21 @@ async def test_the_same_command_goes_on_with_the_same_batch(fleet: Fleet, tmp_pa
     serving = await gateway()
     (worker,) = await fleet.workers(1)
     partial = tmp_path / "out.jsonl.partial"
+    run = fleet.start(command(out, "batch"), os.environ)
     for number in range(kills):
-        run = fleet.start(command(out, "batch"), os.environ)
         goal = (number + 1) * partial_size(rows) // (kills + 1)
         await until(lambda goal=goal, run=run: size_of(partial) > goal or not run.alive, 60)  # type: ignore[misc]
+        if number and not run.alive:
+            break  # a machine so busy that it was done before anybody looked
         assert run.alive, run.text()
         if number == 0:  # the second time only the command
             serving.signal(signal.SIGKILL)
         run.signal(signal.SIGKILL)
         run.wait()
-        if not serving.alive or number == 0:
+        if number == 0:
             serving.wait()
             serving = await gateway()
-    run = fleet.start(command(out, "batch"), os.environ)
+        run = fleet.start(command(out, "batch"), os.environ)
     assert run.wait(100) == 3, run.text()
     assert "going on with batch_" in run.text()
     (batch,) = httpx2.get(f"{url}/v1/batches").json()["data"]

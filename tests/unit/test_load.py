@@ -44,7 +44,7 @@ class Fake(httpx2.AsyncBaseTransport):
         if self.trouble == "cut" and first:
             raise httpx2.ReadError("cut")
         if self.trouble == "hang" and first:
-            await asyncio.sleep(5)
+            await asyncio.sleep(60)
         body = json.loads(await request.aread())
         results = [
             json.loads(encode(result(scored(self.rewards[item["response"]], Reason.EQUAL, "x"), n, None)))
@@ -109,7 +109,9 @@ async def test_all_is_well() -> None:
 async def test_what_is_noticed(
     trouble: str, wrong: int, missing: int, errors: dict[str, int], fates: dict[str, int]
 ) -> None:
-    plan = Plan("http://s", rate=400, seconds=0.5, batch=8, poisson=False, timeout=1.0)
+    plan = Plan(
+        "http://s", rate=400, seconds=0.5, batch=8, poisson=False, timeout=3.0 if trouble == "hang" else 60.0
+    )
     record = await sent(Fake(trouble), plan)
     assert (record.wrong, record.missing, dict(record.errors), dict(record.fates)) == (
         wrong,
