@@ -112,10 +112,19 @@ def source_row(
 
     means: Column = [None] * len(steps)
     no_answers, flags = means.copy(), means.copy()
-    first = steps[0]
-    for step in window.steps:
-        place = (step.at - first) // monitor.step_seconds
-        means[place], no_answers[place], flags[place] = step.shown
+    held, width = window.steps, monitor.step_seconds
+    if held:
+        start, count = (held[0].at - steps[0]) // width, len(held)
+        if held[-1].at - held[0].at == width * (
+            count - 1
+        ):  # no gap: a busy data source, of which there may be hundreds
+            columns = zip(*(step.shown for step in held), strict=True)
+            for column, values in zip((means, no_answers, flags), columns, strict=True):
+                column[start : start + count] = values
+        else:
+            for step in held:
+                place = (step.at - steps[0]) // width
+                means[place], no_answers[place], flags[place] = step.shown
     return {
         "data_source": name,
         "domain": series.domain,

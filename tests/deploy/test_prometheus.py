@@ -285,7 +285,7 @@ class Scene:
         self.fleet = Fleet(self.redis, folder)
         stack.callback(self.fleet.stop)
         port = free_port()
-        self.worker = self.fleet.worker(HANDLERS, worker_port=port)
+        self.worker = self.fleet.worker(HANDLERS, worker_port=port, lease_seconds=2)
         alone = {
             "processes": "2", "sandbox": "none", "judge_model": "judge", "judge_canary_seconds": "2", "telemetry_step_seconds": "1", "audit_seconds": "5", "max_in_flight": "300",
             "judge_urls": f"http://127.0.0.1:{self.judge.server_address[1]}/v1",
@@ -293,7 +293,7 @@ class Scene:
         fleet = {
             "engine": "fleet",
             "redis_url": self.redis.url,
-            "lease_seconds": "0.6",
+            "lease_seconds": "2",
             "redis_seconds": "0.5",
         }
         with ThreadPoolExecutor() as pool:  # at the same time: starting takes seconds
@@ -371,18 +371,20 @@ def healthy(scene: Scene) -> None:
 
 
 def overload(scene: Scene) -> None:
-    """More at once than there is room for."""
-    slow = [
-        {"data_source": "staged", "response": f"slow {scene.sent} {n}", "ground_truth": ""} for n in range(4)
+    """More at once than there is room for: turned away twice, because the first is where a rate begins."""
+    batches = [
+        [{"data_source": "staged", "response": f"slow {which} {n}", "ground_truth": ""} for n in range(8)]
+        * 35
+        for which in ("one", "two", "three", "four")
     ]
     with ThreadPoolExecutor() as pool:
-        first = pool.submit(scene.alone.post, "/v1/score/batch", json={"items": slow * 70})
-        time.sleep(0.3)
-        for _ in range(2):
-            refused = scene.alone.post("/v1/score/batch", json={"items": slow * 70})
-            assert refused.status_code == 429
-            time.sleep(1.2)
-        assert first.result().status_code == 200
+        for pause in (0.0, 1.5):
+            time.sleep(pause)
+            replies = pool.map(
+                lambda items: scene.alone.post("/v1/score/batch", json={"items": items}), batches[:2]
+            )
+            assert sorted(reply.status_code for reply in replies) == [200, 429]
+            del batches[:2]
 
 
 def refuse(scene: Scene, done: threading.Event) -> None:

@@ -193,8 +193,12 @@ def test_what_is_older_than_the_window_is_gone() -> None:
     (source,) = monitor.show()["sources"]
     assert source["items"] == 2 * (STEPS - 1)  # the step that runs now is empty
     assert source["mean"] == 0.5
+    assert source["mean_steps"] == [0.5] * (STEPS - 1) + [None]
     assert len(monitor.history.total.steps) == STEPS
     assert monitor.show(minutes=1)["sources"][0]["items"] == 2 * 5
+    clock.now += 2 * STEP_SECONDS
+    monitor.record(*chunk((Row("s", "r"), YES)))  # after a gap
+    assert monitor.show(minutes=1)["sources"][0]["mean_steps"] == [0.5, 0.5, 0.5, None, None, 1.0]
     clock.now += 3_600
     (source,) = monitor.show()["sources"]
     assert (source["items"], source["mean"], source["variance"]) == (0, None, None)
