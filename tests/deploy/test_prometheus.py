@@ -373,8 +373,8 @@ def healthy(scene: Scene) -> None:
 def overload(scene: Scene) -> None:
     """More at once than there is room for: turned away twice, because the first is where a rate begins."""
     batches = [
-        [{"data_source": "staged", "response": f"slow {which} {n}", "ground_truth": ""} for n in range(8)]
-        * 35
+        [{"data_source": "staged", "response": f"slow {which} {n}", "ground_truth": ""} for n in range(4)]
+        * 70
         for which in ("one", "two", "three", "four")
     ]
     with ThreadPoolExecutor() as pool:
