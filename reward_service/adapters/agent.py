@@ -375,15 +375,27 @@ def _answer(
     return status, None, said, flags
 
 
+GOT_CHARACTERS = 1_000
+"""Of the value that a failed test got: for explanations only."""
+
+
 def _verdict(reply: bytes, flags: list[str]) -> tuple[str, str | None, str, list[str]]:
-    """Status, counts as JSON, message and flags of the tester's verdict. Its texts come from the program."""
+    """Status, counts (and what a failed test got) as JSON, message and flags of the tester's verdict. Its texts come from the program."""
     frame = _small_object(reply.decode("utf-8", "replace"))
     allowed = ("ok", "tests_failed", "compile_error", "runtime_error", "time_limit", "memory_limit")
     if frame is None or frame.get("status") not in allowed:
         return "runtime_error", None, "the tests gave no verdict", [*flags, "no_verdict"]
     more = [str(flag) for flag in _listed(frame.get("flags")) if _FLAG.fullmatch(str(flag))]
-    counts = json.dumps({name: _whole(frame.get(name)) or 0 for name in ("passed", "failed")})
-    return frame["status"], counts, str(frame.get("message") or "")[:MESSAGE_CHARACTERS], flags + more
+    told: dict[str, Any] = {name: _whole(frame.get(name)) or 0 for name in ("passed", "failed")}
+    got = frame.get("got")
+    if isinstance(got, str) and len(got) <= GOT_CHARACTERS:
+        told["got"] = got
+    return (
+        frame["status"],
+        json.dumps(told),
+        str(frame.get("message") or "")[:MESSAGE_CHARACTERS],
+        flags + more,
+    )
 
 
 def _small_object(text: str) -> dict[str, Any] | None:

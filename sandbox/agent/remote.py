@@ -63,6 +63,8 @@ class Link:
         self.flags: set[str] = set()
         self.uses = 0
         self.gone = ""
+        self.last: Any = ...
+        """The last value that the program returned, as it came; `...` after an exception, or if it is not known."""
         self.exceptions: dict[str, type[BaseException]] = {}
         self._handles: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
         self._freed: list[int] = []
@@ -255,6 +257,7 @@ class Link:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Any:
+        self.last = ... if "e" in reply or reply.get("o") else reply.get("v")
         if "e" in reply:
             raise self._exception(reply)
         changed = reply.get("m")

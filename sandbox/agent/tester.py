@@ -52,6 +52,9 @@ NAMES_IN = {
 """Names that tests use without importing them, as they could when test and solution were one script."""
 ORIGIN = {name: module for module, names in NAMES_IN.items() for name in names.split()}
 RUNNERS = ("pytest", "_pytest")
+FAILED = "an assertion failed"
+GOT = 1_000
+"""Characters of a value that is told with a failed test."""
 
 
 class Verdict(Exception):
@@ -76,7 +79,7 @@ def run(connection: socket.socket, verdict: socket.socket, program: dict[str, An
 
 
 def judge(channel: Channel, program: dict[str, Any]) -> dict[str, Any]:
-    """The verdict: {"status", "message", "flags", "passed", "failed"}."""
+    """The verdict: {"status", "message", "flags", "passed", "failed"}; after a failed test, what came back last as "got"."""
     link: Link | None = None
     passed = failed = 0
     try:
@@ -108,7 +111,18 @@ def judge(channel: Channel, program: dict[str, Any]) -> dict[str, Any]:
                 flags.append("exit_before_tests")
         elif "unverifiable_eq" in link.flags and status == "ok":
             status, message = "tests_failed", "a test lets the program decide whether two things are equal"
-    return {"status": status, "message": message[:2_000], "flags": flags, "passed": passed, "failed": failed}
+    verdict = {
+        "status": status,
+        "message": message[:2_000],
+        "flags": flags,
+        "passed": passed,
+        "failed": failed,
+    }
+    if link is not None and link.last is not ... and message.startswith(FAILED):
+        got = values.dumps(link.last)
+        if len(got) <= GOT:
+            verdict["got"] = got
+    return verdict
 
 
 class Suite:
@@ -345,7 +359,7 @@ def describe(error: BaseException) -> str:
     line = line_of(error)
     where = f" (line {line} of the tests)" if line else ""
     if isinstance(error, AssertionError):
-        return f"an assertion failed{where}"
+        return f"{FAILED}{where}"
     if isinstance(error, Unverifiable):
         return f"{error}{where}"
     if isinstance(error, CandidateError):

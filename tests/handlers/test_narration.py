@@ -97,14 +97,14 @@ def test_function_tests_show_arguments_and_values() -> None:
 def test_a_failed_assertion_is_split_into_call_and_expected_value() -> None:
     result = RunResult(
         RunStatus.TESTS_FAILED,
-        value='{"passed": 1, "failed": 1}',
+        value='{"passed": 1, "failed": 1, "got": "-1"}',
         message="an assertion failed (line 2 of the tests)",
     )
     gold = "assert add(0, 0) == 0\nassert add(1, 2) == 3\n"
     _, account = told("codegen__mbpp", "```python\ndef add(a, b):\n    return a - b\n```", gold, [result])
     (check,) = account["checks"]
     assert (check["input"], check["expected"], check["message"]) == ("add(1, 2)", "3", result.message)
-    assert check["name"] == "the tests (1 of 2 passed)"
+    assert (check["name"], check["got"]) == ("the tests (1 of 2 passed)", "-1")
 
 
 def test_many_passed_tests_leave_room_for_the_failed_ones() -> None:

@@ -393,7 +393,7 @@ def _plan_tests(item: Item, gold: Script) -> Outcome | Work:
     )  # fmt: skip
     notes = {"kind": "tests", "source": chosen.source, "fraction": fraction, "total": 0}
     if item.explain:
-        notes["tests"] = program.tests
+        notes |= {"tests": program.tests, "framework": program.framework}
     return Work(program, (Run(),), notes)
 
 
@@ -405,7 +405,7 @@ def _judge_tests(item: Item, notes: dict[str, Any], result: RunResult) -> Outcom
     share = passed / tests if tests else float(result.status is RunStatus.OK)
     trace = {"message": result.message, "stderr": result.stderr} if item.explain else {}
     if narrate.listening():
-        _tell_tests(notes.get("tests", ""), result, passed, tests)
+        _tell_tests(notes, result, passed, tests)
     detail: dict[str, Any] = {"passed": passed, "tests": tests, "fraction": share}
     if result.status is RunStatus.OK:
         return scored(1.0, Reason.TESTS_PASSED, notes["source"], flags=result.flags, trace=trace, **detail)
@@ -418,9 +418,15 @@ def _judge_tests(item: Item, notes: dict[str, Any], result: RunResult) -> Outcom
 _LINE = re.compile(r"\(line (\d+) of the tests\)")
 
 
-def _tell_tests(source: str, result: RunResult, passed: int, tests: int) -> None:
+def _tell_tests(notes: Mapping[str, Any], result: RunResult, passed: int, tests: int) -> None:
     """What the test code came to, for whoever asks why: the assertion that failed, split at its `==`."""
     told: dict[str, str] = {}
+    source = notes.get("tests", "")
+    if not notes["fraction"] and notes.get("framework") in (
+        "script",
+        "check",
+    ):  # they end with the first failure
+        told["got"] = _got(result)
     line = _LINE.search(result.message)
     at = int(line.group(1)) if line is not None else 0
     for node in ast.walk(parse(source) or ast.Module([], [])) if at else ():
@@ -434,6 +440,16 @@ def _tell_tests(source: str, result: RunResult, passed: int, tests: int) -> None
         name, result.status is RunStatus.OK, status=result.status.value, message=result.message,
         stderr=result.stderr, cpu_seconds=f"{result.cpu_seconds:.3f}", **told,
     )  # fmt: skip
+
+
+def _got(result: RunResult) -> str:
+    """The value that came back last before a test failed; "" if it isn't known."""
+    try:
+        frame = parse_value(result.value or "")
+        got = frame.get("got") if type(frame) is dict else None
+        return repr(Decoder().decode(parse_value(got))) if isinstance(got, str) else ""
+    except ValueRefused:
+        return ""
 
 
 def _counts(result: RunResult) -> tuple[int, int]:
