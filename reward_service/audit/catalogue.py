@@ -55,7 +55,7 @@ def transformations_of(handler: str) -> tuple[Transformation, ...]:
 def base_of(subject: Subject) -> str | None:
     """The usual right response to a row, if one is known."""
     kit = kit_of(subject.handler)
-    answers = kit.answers(subject) if kit is not None else None
+    answers = kit.of(subject) if kit is not None else None
     return answers.right if answers is not None else subject.reference
 
 

@@ -82,7 +82,7 @@ def general(kits: Callable[[str], Kit | None]) -> Iterator[Transformation]:
 
     def right(subject: Subject) -> str | None:
         kit = kits(subject.handler)
-        answers = kit.answers(subject) if kit is not None else None
+        answers = kit.of(subject) if kit is not None else None
         return answers.right if answers is not None else subject.reference
 
     def references(subject: Subject) -> Variants:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from reward_service.audit.model import Demand, Subject, Transformation, Variants
@@ -63,6 +64,15 @@ class Kit:
     handlers: frozenset[str]
     answers: Callable[[Subject], Answers | None]
 
+    def of(self, subject: Subject) -> Answers | None:
+        """The answers to a row; made once for all the transformations of it."""
+        return _made(self.answers, subject)
+
+
+@lru_cache(maxsize=8)
+def _made(answers: Callable[[Subject], Answers | None], subject: Subject) -> Answers | None:
+    return answers(subject)
+
 
 def boxed(answer: str) -> str:
     """In LaTeX's box, as most prompts ask."""
@@ -96,7 +106,7 @@ def transformations(kit: Kit) -> Iterator[Transformation]:
 
     def given(make: Callable[[Answers], Variants]) -> Callable[[Subject], Variants]:
         def variants(subject: Subject) -> Variants:
-            answers = kit.answers(subject)
+            answers = kit.of(subject)
             if answers is not None:
                 yield from make(answers)
 

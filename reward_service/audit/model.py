@@ -25,9 +25,9 @@ class Demand(StrEnum):
     INVARIANT = "invariant"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """One row to audit: everything of an item but a response.
+    """One row to audit: everything of an item but a response. Compared by identity.
 
     number: its line, or its place. handler and source: where its data source is routed. reference: a response that is
     known to be right, if the row has one. template, hooks: see `learned`.
