@@ -101,6 +101,9 @@ def test_under_load_every_view_has_data_and_each_row_leads_to_its_verdicts(brows
         seen(page)
         assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
         found.keep("live-one-phone")
+        page.locator("#verdicts tbody a").first.click()
+        page.wait_for_url("**/explain?verdict=*")
+        expect(page.locator("main")).to_contain_text("math__aime")
 
 
 def test_a_first_time_user_finds_the_verifier_that_rejects_right_answers(browser: Browser) -> None:

@@ -58,10 +58,11 @@ export class Alerts {
     this.view = view;
     const wanted = view.source === null ? data.alerts : data.alerts.filter((alert) => alert.data_source === view.source);
     const groups = grouped(wanted);
-    setAttribute(this.section, "data-state", groups.length === 0 ? "good" : groups[0].weight > 1 ? "bad" : "warn");
+    const calm = data.counted.items > 0 ? "good" : "idle";
+    setAttribute(this.section, "data-state", groups.length === 0 ? calm : groups[0].weight > 1 ? "bad" : "warn");
     setText(this.headline, this.words(groups, data, view));
     const { items, errors } = data.counted;
-    setText(this.note, items === 0 ? "" : `${count(items)} items in this window, ${errors === 0 ? "none" : count(errors)} of them not judged.`);
+    setText(this.note, items === 0 ? "Items sent to /v1/score or /v1/score/batch appear here; with X-Run-Id, by run." : `${count(items)} items in this window, ${errors === 0 ? "none" : count(errors)} of them not judged.`);
     const shown = this.all ? groups : groups.slice(0, SHOWN);
     keyed(this.list, shown, (group) => group.source, (group) => this.make(group), (node, group) => this.fill(node, group, data, view));
     setHidden(this.list, groups.length === 0);
