@@ -94,7 +94,10 @@ class Judge:
             def log_message(self, *_: object) -> None:
                 """Silence."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+        class Server(ThreadingHTTPServer):
+            request_queue_size = 64  # with the usual 5, questions asked at once wait a second to connect
+
+        self.server = Server(("127.0.0.1", 0), Answers)
         self.server.daemon_threads = True
         self.thread = threading.Thread(target=self.server.serve_forever, name="judge")
         self.thread.start()
