@@ -34,7 +34,7 @@ def show_explained(console: Console, told: Mapping[str, Any]) -> None:
     made.add_column(style="bold")
     made.add_column(overflow="fold")
     if told["needed"]:
-        made.add_row("needed", Text(clean(told["needed"])))
+        made.add_row("in short", Text(clean(told["needed"])))
     made.add_row("data source", Text(clean(_routed(told["routing"]))))
     if told["handler"]:
         made.add_row("handler", f"{told['handler']} {told['version']}, profile {told['profile']}")

@@ -192,9 +192,9 @@ def needed(response: str, outcome: Outcome, account: Mapping[str, Any]) -> str:
     if not parts:
         failed = [check for check in account.get("checks", ()) if not check["passed"]]
         if failed:
-            parts.append(f"{failed[0]['name']} to be right; it failed first")
+            parts.append(f"{failed[0]['name']} failed first")
         elif outcome.extracted is not None:
-            parts.append("the ground truth; what was read is another answer")
+            parts.append("what was read is another answer than the ground truth")
     text = "; ".join(parts)
     return text[:1].upper() + text[1:] + "." if text else ""
 

@@ -33,7 +33,7 @@ function verdict(told) {
     { class: `card verdict ${kind}`, "aria-label": "Verdict" },
     h("div", {}, h("span", { class: "visually-hidden", text: error ? "" : "Score " }), h("span", { class: "figure", text: figure })),
     h("div", { class: "words" }, ...words),
-    told.needed ? h("p", { class: "needed" }, h("b", { text: "A right answer needs: " }), ...nodes(told.needed)) : null,
+    told.needed ? h("p", { class: "needed" }, h("b", { text: "In short: " }), ...nodes(told.needed)) : null,
     flags(told),
     routing(told),
   );
