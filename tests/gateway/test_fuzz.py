@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import httpx2
@@ -15,7 +16,10 @@ from reward_service.registry import load
 from reward_service.types import REASONS, Reason
 from reward_service.wire import ResultOut
 
-CALM = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+LONG = bool(os.environ.get("FAULT"))
+CALM = settings(max_examples=2_000 if LONG else 60, deadline=None, suppress_health_check=list(HealthCheck))
+"""A few examples in CI; many with FAULT=1."""
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(7200 if LONG else 120)]
 
 
 ROUTES = [
@@ -36,6 +40,12 @@ ROUTES = [
     "GET /v1/files",
     "GET /v1/files/{file_id}",
     "DELETE /v1/files/{file_id}",
+    "GET /v1/files/{file_id}/content",
+    "POST /v1/run",
+    "POST /v1/explain",
+    "GET /v1/verdicts",
+    "GET /v1/verdicts/{verdict}",
+    "GET /v1/telemetry",
 ]
 
 
