@@ -35,7 +35,16 @@ EXAMPLE = {
 class ExplainIn(BaseModel):
     """What to explain: an item, or a verdict that the service still has."""
 
-    model_config = ConfigDict(extra="forbid")
+    # The schema has the rule that `decode` has, so that generated clients and testers know it.
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+                for name in ("item", "verdict")
+            ]
+        },
+    )
 
     item: ItemIn | None = None
     verdict: str | None = Field(None, pattern=VERDICT, description="The id of a kept verdict.")
@@ -57,12 +66,13 @@ def may_see(kept: Kept) -> bool:
 
 def add_routes(app: FastAPI, gateway: Gateway, responses: dict[int | str, dict[str, Any]]) -> None:
     """The routes of this module."""
+    kept_or_not = {**responses, 404: {**responses[400], "description": "no such verdict (any more)"}}
 
     @app.post(
         "/v1/explain",
         summary="Judge one item, and say how the verdict came about",
         description="`item`, or `verdict`: the id of a verdict that the service still has.",
-        responses=responses,
+        responses=kept_or_not,
         openapi_extra={
             "requestBody": {
                 "required": True,
@@ -95,7 +105,7 @@ def add_routes(app: FastAPI, gateway: Gateway, responses: dict[int | str, dict[s
     @app.get(
         "/v1/verdicts/{verdict}",
         summary="A kept verdict: the item and its outcome",
-        responses=responses,
+        responses=kept_or_not,
         tags=["explain"],
     )
     async def verdict(verdict: Annotated[str, Path(pattern=VERDICT)]) -> Response:

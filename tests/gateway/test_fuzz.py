@@ -41,7 +41,6 @@ ROUTES = [
     "GET /v1/files/{file_id}",
     "DELETE /v1/files/{file_id}",
     "GET /v1/files/{file_id}/content",
-    "POST /v1/run",
     "POST /v1/explain",
     "GET /v1/verdicts",
     "GET /v1/verdicts/{verdict}",
