@@ -50,7 +50,8 @@ def test_broken_bodies_of_every_route_and_dialect(served: tuple[str, int]) -> No
     url, pid = served
     report = asyncio.run(fuzz.fire(url, pid, 1, range(SIZE.bodies)))
     assert report.findings == []
-    assert sum(report.statuses.values()) == SIZE.bodies
+    assert sum(report.statuses.values()) + report.patient == SIZE.bodies
+    assert report.patient <= 2 + SIZE.bodies // 2_000
     # Neither all refused nor all taken: the bodies are broken in places that matter.
     assert (
         report.statuses[200] > SIZE.bodies // 10

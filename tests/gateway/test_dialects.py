@@ -552,7 +552,14 @@ def test_what_no_client_sends_is_refused_in_words(http: httpx2.Client, path: str
 
 
 @pytest.mark.parametrize(
-    "query", [{"profile": "kind"}, {"fallback": "nan"}, {"fallback": "x"}, {"deadline_seconds": "0"}]
+    "query",
+    [
+        {"profile": "kind"},
+        {"fallback": "nan"},
+        {"fallback": "x"},
+        {"deadline_seconds": "0"},
+        {"deadline_seconds": "nan"},
+    ],
 )
 def test_options_that_are_none(http: httpx2.Client, query: dict[str, str]) -> None:
     body = {"prompt": "", "response": "", "label": ""}

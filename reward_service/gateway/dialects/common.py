@@ -63,7 +63,9 @@ def _asked(query_string: bytes, seconds: float) -> Asked:
     try:
         profile = Profile(query.get("profile", Profile.STRICT))
         fallback = float(query.get("fallback", "0"))
-        seconds = min(seconds, float(query.get("deadline_seconds", seconds)))
+        seconds = min(
+            float(query.get("deadline_seconds", seconds)), seconds
+        )  # NaN stays, and is refused below
     except ValueError:
         fallback = math.nan
     if not math.isfinite(fallback) or not 0 < seconds < 1e6:
