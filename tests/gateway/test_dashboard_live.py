@@ -154,7 +154,7 @@ def test_a_first_time_user_finds_when_a_policy_began_to_exploit_a_hole(browser: 
         kinds = set(page.locator("#alerts > li .tag").all_text_contents())
         assert {"Score jumped", "Signs of reward hacking"} <= kinds
         expect(page.locator("#alerts")).to_contain_text("run grpo-7")
-        assert abs(since(page, HOLED) - began) <= 3, "the time when it began"
+        assert abs(since(page, HOLED) - began) <= 5, "the time when it began"
         chart = page.locator("figure", has_text="Mean score by data source").get_by_role("img")
         expect(chart).to_have_attribute("aria-label", re.compile(f"Marked: .* in {HOLED} at"))
         play(page, 12, lambda: rows(True))
@@ -195,7 +195,7 @@ def test_a_first_time_user_finds_that_the_judge_went_down(browser: Browser) -> N
         alert = page.locator("#alerts > li", has_text="Whole service")
         expect(alert.locator(".tag")).to_have_text("Judge model is down")
         expect(alert).to_contain_text("judge model does not answer")
-        assert abs(since(page, "Whole service") - died) <= 3, "the time when it died"
+        assert abs(since(page, "Whole service") - died) <= 5, "the time when it died"
         play(page, 12, rows)
         expect(page.locator("#errors")).to_contain_text("judge unavailable")
         expect(page.locator("#errors")).to_contain_text(ASKING)
