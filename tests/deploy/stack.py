@@ -9,6 +9,7 @@ that has entered the namespace makes the connections.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from deploy.engine import engine as own
 from reward_service.adapters.docker_api import EngineApi
@@ -51,6 +52,7 @@ class Stack:
         self._base = DEFAULT_BASE
         self._inside: ThreadPoolExecutor | None = None
         self._engine: subprocess.Popen[bytes] | None = None
+        self._lock: IO[str] | None = None
 
     def build(self, host: str) -> None:
         """Build every image on that engine, from its Dockerfile."""
@@ -63,7 +65,11 @@ class Stack:
         """Start the engine that the stack runs on."""
         if os.geteuid():
             unavailable("an engine of the stack's own takes root")
-        HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own.HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = (own.HOME / "stack.lock").open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)  # one at a time; the kernel releases it however this ends
+        subprocess.run(["rm", "-rf", str(HOME)], check=True)
+        HOME.mkdir(mode=0o700)
         config = HOME / "daemon.json"
         paths = {"data-root": "data", "exec-root": "exec", "pidfile": "docker.pid"}
         config.write_text(
@@ -150,6 +156,8 @@ class Stack:
             self._engine.send_signal(signal.SIGTERM)
             self._engine.wait(60)
             subprocess.run(["rm", "-rf", str(HOME)], check=False)
+            if self._lock is not None:
+                self._lock.close()
 
 
 def enter(pid: int) -> None:
