@@ -102,7 +102,7 @@ def _told(told: Mapping[str, Any]) -> list[tuple[str, Content]]:
         score = "not judged" if told["score"] is None else f"{told['score']:g}"
         facts.append(("judged now", f"{score}, {told['reason']} ({told['handler']} {told['version']})"))
     if told.get("needed"):
-        facts.append(("a right answer needs", str(told["needed"])))
+        facts.append(("what is missing", str(told["needed"])))
     if place := told.get("extraction"):
         facts.append(
             (
