@@ -13,6 +13,7 @@ import httpx2
 import pytest
 import zstandard
 
+from reward_service.engine.fleet import TENANT
 from reward_service.errors import PROBLEMS, Overloaded
 from reward_service.gateway.admission import Admission
 
@@ -246,3 +247,37 @@ async def test_retry_after_follows_the_rate_at_which_items_leave() -> None:
         await asyncio.sleep(0.01)
     async with slow.admit(100, wait=False):
         assert slow.retry_after(10) > fast
+
+
+async def test_one_tenant_can_not_have_all_places_and_tenants_take_turns() -> None:
+    admission = Admission(100)
+    order: list[str] = []
+
+    async def request(tenant: str, items: int, wait: bool = True) -> None:
+        TENANT.set(tenant)
+        async with admission.admit(items, wait=wait):
+            order.append(tenant)
+            await asyncio.sleep(0.01)
+
+    greedy = [asyncio.create_task(request("greedy", 45)) for _ in range(10)]
+    await asyncio.sleep(0.002)
+    assert admission.under_way == 90
+    with pytest.raises(Overloaded, match="90 items of this key's name"):
+        await asyncio.create_task(request("greedy", 10, wait=False))
+    await asyncio.create_task(request("other", 10, wait=False))  # a tenth is kept for it
+    others = [asyncio.create_task(request("other", 45)) for _ in range(3)]
+    await asyncio.gather(*greedy, *others)
+    assert len(order) == 14 and admission.under_way == 0 and not admission._held and not admission._waiting
+    assert "other" in order[3:6], "it waits for one turn, not for all that came before"
+
+
+async def test_who_waited_and_gave_up_leaves_nothing_behind() -> None:
+    admission = Admission(10)
+    TENANT.set("a")
+    async with admission.admit(9, wait=False):
+        waiting = asyncio.create_task(admission.admit(5, wait=True).__aenter__())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert not admission._waiting
+    assert admission.under_way == 0
