@@ -252,20 +252,30 @@ async def test_retry_after_follows_the_rate_at_which_items_leave() -> None:
 async def test_one_tenant_can_not_have_all_places_and_tenants_take_turns() -> None:
     admission = Admission(100)
     order: list[str] = []
+    go = asyncio.Event()
 
     async def request(tenant: str, items: int, wait: bool = True) -> None:
         TENANT.set(tenant)
         async with admission.admit(items, wait=wait):
             order.append(tenant)
-            await asyncio.sleep(0.01)
+            await go.wait()
+
+    async def settle() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
 
     greedy = [asyncio.create_task(request("greedy", 45)) for _ in range(10)]
-    await asyncio.sleep(0.002)
+    await settle()
     assert admission.under_way == 90
     with pytest.raises(Overloaded, match="90 items of this key's name"):
         await asyncio.create_task(request("greedy", 10, wait=False))
-    await asyncio.create_task(request("other", 10, wait=False))  # a tenth is kept for it
-    others = [asyncio.create_task(request("other", 45)) for _ in range(3)]
+    others = [asyncio.create_task(request("other", 10, wait=False))]  # a tenth is kept for it
+    await settle()
+    assert admission.under_way == 100
+    others += [asyncio.create_task(request("other", 45)) for _ in range(3)]
+    await settle()
+    assert order == ["greedy", "greedy", "other"]
+    go.set()
     await asyncio.gather(*greedy, *others)
     assert len(order) == 14 and admission.under_way == 0 and not admission._held and not admission._waiting
     assert "other" in order[3:6], "it waits for one turn, not for all that came before"
