@@ -14,12 +14,13 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
 import time
 import traceback
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 LONGEST = 2_000
 """Characters of a message."""
@@ -96,9 +97,18 @@ class Lines(logging.Formatter):
         return "\ncaused by\n".join(parts)
 
 
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to what stderr is by then: who replaces it, as test runners do, may close what was there before."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """logging's."""
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def configure(level: str, kind: str = "text", requests: str = "failed") -> None:
     """Write the process's log to stderr, from this level up, as `text` or `json`. requests: `all` has every chunk logged too."""
-    handler = logging.StreamHandler()
+    handler = _Stderr()
     handler.setFormatter(Lines(as_json=kind == "json", quote=level.lower() == "debug"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("reward_service.chunks").setLevel(

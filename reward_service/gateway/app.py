@@ -10,7 +10,7 @@ import hashlib
 import json
 import platform
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
@@ -100,12 +100,14 @@ PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
 def create_app(engine: Engine, settings: Settings, jobs: Batches | None = None) -> FastAPI:
     """The application over an engine, and the batches beside it. Its lifespan runs the engine."""
     gateway = Gateway(engine, settings)
+    stored = files.Files(settings.files_dir, settings.files_bytes)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with engine.running, telemetry.ticking(gateway.metrics.monitor):
-            yield
-            gateway.draining = True
+        with closing(stored):
+            async with engine.running, telemetry.ticking(gateway.metrics.monitor):
+                yield
+                gateway.draining = True
 
     app = FastAPI(
         title="Reward Service",
@@ -133,7 +135,6 @@ def create_app(engine: Engine, settings: Settings, jobs: Batches | None = None) 
     programs.add_routes(app, gateway, PROBLEM_RESPONSES)
     explain.add_routes(app, gateway, PROBLEM_RESPONSES)
     if jobs is not None:
-        stored = files.Files(settings.files_dir, settings.files_bytes)
         files.add_routes(app, gateway, stored, PROBLEM_RESPONSES)
         batches.add_routes(app, gateway, jobs, stored, PROBLEM_RESPONSES)
     _information_routes(app, gateway, jobs)

