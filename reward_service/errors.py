@@ -3,6 +3,7 @@
 ServiceError
 ├── BadRequest            the body can't be read: syntax, schema, encoding          400 / 409 / 415 / 422
 ├── TooLarge              more bytes, items or depth than a request may have         413
+├── TooSlow               a body that does not go on                                 408
 ├── NotFound              no such thing                                              404
 ├── Unauthenticated       no key, or none of ours                                    401
 ├── Forbidden             the key may not do that; a page of another origin          403
@@ -53,6 +54,12 @@ class TooLarge(ServiceError):
     """More than a request may have."""
 
     problem = "too-large"
+
+
+class TooSlow(ServiceError):
+    """The rest of a body does not come."""
+
+    problem = "too-slow"
 
 
 class NotFound(ServiceError):
@@ -122,6 +129,9 @@ PROBLEMS: dict[str, Problem] = {
         409,
         "The content does not have the SHA-256 of its address",
         "PUT to /v1/ground-truths/{sha256 of the body}.",
+    ),
+    "too-slow": Problem(
+        408, "The body did not arrive in time", "Send it without pauses; a stream may pause for minutes."
     ),
     "too-large": Problem(413, "The request is too large", "Split it, compress it, or stream NDJSON."),
     "not-found": Problem(404, "Not found", "See /docs for the routes."),

@@ -6,6 +6,7 @@ neither a large body nor a bomb is ever held. Plain ASGI: Starlette's BaseHTTPMi
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
@@ -19,7 +20,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reward_service.errors import BadRequest, TooLarge
+from reward_service.errors import BadRequest, TooLarge, TooSlow
 from reward_service.gateway.browsers import refused
 from reward_service.gateway.problems import problem_response
 from reward_service.gateway.weight import BODY, check_values
@@ -171,11 +172,17 @@ class Zstd:
         """A cut-off stream lacks the end of its JSON, which the parser reports."""
 
 
+SILENT_SECONDS = 300.0
+"""How long a streamed body may bring nothing: a trainer's next rollouts may take minutes."""
+BODY_SECONDS = 60.0
+"""How long a body that is read as a whole may take to arrive: nobody keeps a place by sending a byte now and then."""
 DECODERS: dict[str, Callable[[], Decoder]] = {"": Identity, "identity": Identity, "gzip": Gzip, "zstd": Zstd}
 
 
-async def pieces(request: Request, on_wire: int | None, decoded: int | None) -> AsyncIterator[bytes]:
-    """The body, decompressed, piece by piece. TooLarge beyond either limit (None: no limit)."""
+async def pieces(
+    request: Request, on_wire: int | None, decoded: int | None, silent: float = SILENT_SECONDS
+) -> AsyncIterator[bytes]:
+    """The body, decompressed, piece by piece. TooLarge beyond either limit (None: no limit), TooSlow after a pause."""
     name = request.headers.get("content-encoding", "").strip().lower()
     if name not in DECODERS:
         raise BadRequest(f"content-encoding {name[:40]!r} is not supported", problem="unsupported-media-type")
@@ -184,7 +191,15 @@ async def pieces(request: Request, on_wire: int | None, decoded: int | None) -> 
         raise TooLarge(f"the body has {declared} bytes; at most {on_wire} are taken")
     decoder = DECODERS[name]()
     received = produced = 0
-    async for data in request.stream():
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(silent):
+                data = await anext(stream, None)
+        except TimeoutError:
+            raise TooSlow(f"nothing of the body came for {silent:.0f} s") from None
+        if data is None:
+            break
         received += len(data)
         if on_wire is not None and received > on_wire:
             raise TooLarge(f"the body has more than {on_wire} bytes")
@@ -198,6 +213,10 @@ async def pieces(request: Request, on_wire: int | None, decoded: int | None) -> 
 
 async def whole_body(request: Request, on_wire: int, decoded: int) -> bytes:
     """The body in one piece, within the limits: of bytes, and (where it is JSON) of values."""
-    body = b"".join([piece async for piece in pieces(request, on_wire, decoded)])
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = b"".join([piece async for piece in pieces(request, on_wire, decoded)])
+    except TimeoutError:
+        raise TooSlow(f"the body did not arrive within {BODY_SECONDS:.0f} s") from None
     check_values(body, BODY)
     return body

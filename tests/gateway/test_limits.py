@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import socket
 import time
 import zlib
 from typing import Any
@@ -12,9 +13,11 @@ from typing import Any
 import httpx2
 import pytest
 import zstandard
+from starlette.requests import Request
 
 from reward_service.engine.fleet import TENANT
-from reward_service.errors import PROBLEMS, Overloaded
+from reward_service.errors import PROBLEMS, Overloaded, TooSlow
+from reward_service.gateway import middleware
 from reward_service.gateway.admission import Admission
 
 ITEM = {"data_source": "logic__ordering_puzzle", "response": "<answer>['a']</answer>", "ground_truth": ["a"]}
@@ -96,7 +99,7 @@ def test_bombs(http: httpx2.Client, name: str, body: bytes) -> None:
     ("name", "body"),
     [
         ("gzip", b"plain"),
-        ("gzip", gzip.compress(b"{}")[:-4]),
+        ("gzip", gzip.compress(b"{}", mtime=0)[:-4]),
         ("gzip", zlib.compress(b"{}")),
         ("zstd", b"plain"),
     ],
@@ -291,3 +294,43 @@ async def test_who_waited_and_gave_up_leaves_nothing_behind() -> None:
         await asyncio.gather(waiting, return_exceptions=True)
         assert not admission._waiting
     assert admission.under_way == 0
+
+
+async def test_a_body_that_does_not_go_on_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "BODY_SECONDS", 0.05)
+    begun = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        if begun.is_set():
+            await asyncio.sleep(60)
+        begun.set()
+        return {"type": "http.request", "body": b"{", "more_body": True}
+
+    def request() -> Request:
+        begun.clear()
+        return Request({"type": "http", "method": "POST", "headers": []}, receive)
+
+    with pytest.raises(TooSlow):
+        await middleware.whole_body(request(), 100, 100)
+    with pytest.raises(TooSlow):
+        async for piece in middleware.pieces(request(), None, None, silent=0.05):
+            assert piece == b"{"
+    assert begun.is_set()
+    assert PROBLEMS[TooSlow.problem].status == 408
+
+
+def test_a_slow_body_is_waited_for(url: str) -> None:
+    host, port = url.removeprefix("http://").split(":")
+    body = ALIVE.encode()
+    head = (
+        f"POST /v1/score HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port)), timeout=30) as slow:
+        slow.sendall(head.encode())
+        for at in range(0, len(body), 20):
+            slow.sendall(body[at : at + 20])
+            time.sleep(0.02)
+        reply = b""
+        while piece := slow.recv(65_536):
+            reply += piece
+    assert reply.startswith(b"HTTP/1.1 200 ")
