@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev serve demo test test-languages test-gvisor test-compose manifests fault test-trainers example-grpo lint types accuracy bench soak sbom lock tables clean
+.PHONY: help setup setup-dev serve demo test test-languages test-gvisor test-compose manifests fault test-trainers example-grpo lint types accuracy bench soak clean-machine sbom lock tables clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -87,6 +87,9 @@ test-compose: setup-dev  ## build the images and run the whole stack of docker-c
 soak: setup-dev  ## a fleet under load for MINUTES=30 while workers, Redis and sandboxes are killed
 	$(BIN)/python -m tests.load.soak --minutes $(MINUTES) $(ARGS)
 MINUTES ?= 30
+
+clean-machine: setup-dev  ## the README's two commands on a Debian with nothing else, timed (root, debootstrap)
+	$(BIN)/python -m deploy.clean_machine $(ARGS)
 
 tables: setup-dev  ## regenerate the generated tables in README.md
 	$(BIN)/python -m tests.tables --write
