@@ -113,8 +113,8 @@ class Machine:
 
     def command(self, script: str) -> list[str]:
         """A shell's, inside."""
-        mounts = 'mount -t proc proc "$0/proc" && mount -t tmpfs -o mode=1777 shm "$0/dev/shm" && '
-        inside = 'exec chroot --userspec="$1:$1" "$0" /bin/bash -c "cd; $2"'
+        mounts = '/bin/mount -t proc proc "$0/proc" && /bin/mount -t tmpfs -o mode=1777 shm "$0/dev/shm" && '
+        inside = 'exec /usr/sbin/chroot --userspec="$1:$1" "$0" /bin/bash -c "cd; $2"'
         unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "/bin/sh", "-c"]
         return [*unshare, f"mkdir -p $0/dev/shm && {mounts}{inside}", str(self.root), USER, script]
 

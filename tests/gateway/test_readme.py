@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from deploy import clean_machine
 from reward_service.registry import Registry
 from reward_service.types import Item
 
@@ -79,3 +80,14 @@ def test_every_target_that_the_readme_names_exists() -> None:
     makefile = (Path(__file__).resolve().parents[2] / "Makefile").read_text()
     for target in re.findall(r"`make ([a-z-]+)", README):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_a_clean_machine_is_given_what_the_readme_says() -> None:
+    """What `make clean-machine` pastes, read from the README; and its page is of a run of these packages."""
+    told = clean_machine.commands(README)
+    assert told.serve == "make serve"
+    assert told.curl.startswith("curl ") and ":8080/v1/score" in told.curl
+    assert told.answer["score"] == 1.0
+    assert ", ".join(told.packages) in clean_machine.PAGE.read_text()
+    with pytest.raises(clean_machine.Failed):
+        clean_machine.commands(README.replace("python3-venv", "python"))
