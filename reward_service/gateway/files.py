@@ -78,7 +78,7 @@ class Files:
         if sum(entry["bytes"] for entry in self.all()) >= self._max_total:
             raise Overloaded("the store of files is full: delete some", problem="no-room", retry_after=60.0)
         name = f"file_{secrets.token_hex(12)}"
-        partial = self._folder / f".{name}.partial"
+        partial, description = self._folder / f".{name}.partial", self._folder / f".{name}.json.partial"
         try:
             await self._receive(body, partial)
             size, digest = await asyncio.to_thread(as_lines, partial)
@@ -86,15 +86,17 @@ class Files:
                 "id": name, "object": "file", "bytes": size, "created_at": round(time.time(), 3), "filename": filename[:200],
                 "purpose": "batch", "sha256": digest, "tenant": tenant,
             }  # fmt: skip
-            (self._folder / f"{name}.json").write_text(json.dumps(about))
+            description.write_text(json.dumps(about))
+            description.rename(self._folder / f"{name}.json")
             partial.rename(self._folder / name)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise Overloaded("the disk for files is full", problem="no-room", retry_after=60.0) from None
             raise
         finally:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
+            for unfinished in (partial, description):
+                with suppress(OSError):
+                    unfinished.unlink(missing_ok=True)
         return about
 
     async def _receive(self, body: AsyncIterator[bytes], partial: Path) -> None:

@@ -171,7 +171,7 @@ def mixed(cheats: Sequence[Program], controls: Sequence[Program], count: int) ->
 
 
 @pytest.mark.parametrize("engine", ["bubblewrap", DOCKER])
-def test_cheats_at_four_times_the_cores_and_after_each_hostile_program(
+def test_f12_cheats_at_four_times_the_cores_and_after_each_hostile_program(
     engine: str, request: pytest.FixtureRequest
 ) -> None:
     cheats, controls = programs()

@@ -47,7 +47,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(("response", "reason", "deadline"), HOSTILE)
-async def test_a_hostile_item_costs_itself_only_and_half_a_second(
+async def test_f17_a_hostile_item_costs_itself_only_and_half_a_second(
     pool: Pool, response: str, reason: Reason, deadline: float
 ) -> None:
     tasks = [task("right") for _ in range(200)]
@@ -64,7 +64,7 @@ async def test_a_hostile_item_costs_itself_only_and_half_a_second(
     assert spent <= 10 * (deadline + 0.5)
 
 
-async def test_many_hostile_items_of_every_kind_in_one_batch(pool: Pool) -> None:
+async def test_f17_many_hostile_items_of_every_kind_in_one_batch(pool: Pool) -> None:
     tasks = [task("right") for _ in range(300)]
     for number, (response, _, _) in enumerate(HOSTILE):
         tasks[7 + 20 * number] = task(response)

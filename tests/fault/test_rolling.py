@@ -64,7 +64,7 @@ async def until_ready(gateway: Gateway) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_f10_a_rolling_restart_under_load_fails_no_request() -> None:
+async def test_f10_a_rolling_restart_under_load_fails_no_request(request: pytest.FixtureRequest) -> None:
     gateways = [Gateway(), Gateway()]
     watchers = [asyncio.create_task(watch(gateway)) for gateway in gateways]
     sent, failures, stop = 0, [], False
@@ -109,6 +109,8 @@ async def test_f10_a_rolling_restart_under_load_fails_no_request() -> None:
         for gateway in gateways:
             gateway.process.kill()
             gateway.process.wait()
-    print(f"\nF10: {sent} requests during {2 * often(1, 5)} restarts, {len(failures)} failed")
+    request.node.user_properties.append(
+        ("figures", f"{sent} requests during {2 * often(1, 5)} restarts, {len(failures)} failed")
+    )
     assert sent > 100
     assert not failures, failures[:5]

@@ -163,7 +163,9 @@ async def no_orphans(daemon: own.Daemon, expected: int, seconds: float = ORPHAN_
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
-async def test_an_engine_that_goes_away_mid_run(sandbox: DockerSandbox, daemon: own.Daemon, how: str) -> None:
+async def test_f11_an_engine_that_goes_away_mid_run(
+    sandbox: DockerSandbox, daemon: own.Daemon, how: str
+) -> None:
     running = [asyncio.create_task(run(sandbox, SLEEP, "20")) for _ in range(2)]
     waiting = [asyncio.create_task(run(sandbox, DOUBLE, "1")) for _ in range(4)]
     await asyncio.sleep(0.5)
@@ -186,7 +188,7 @@ async def test_an_engine_that_goes_away_mid_run(sandbox: DockerSandbox, daemon: 
     await asyncio.gather(*(double(sandbox, number) for number in range(20)))
 
 
-async def test_an_engine_that_restarts_under_load_costs_errors_and_no_wrong_result(
+async def test_f11_an_engine_that_restarts_under_load_costs_errors_and_no_wrong_result(
     sandbox: DockerSandbox, daemon: own.Daemon
 ) -> None:
     stop = asyncio.Event()
@@ -215,7 +217,7 @@ async def test_an_engine_that_restarts_under_load_costs_errors_and_no_wrong_resu
     await no_orphans(daemon, 3)
 
 
-async def test_an_engine_that_stalls_delays_and_changes_nothing(
+async def test_f11_an_engine_that_stalls_delays_and_changes_nothing(
     sandbox: DockerSandbox, daemon: own.Daemon
 ) -> None:
     assert daemon.process is not None
@@ -229,7 +231,7 @@ async def test_an_engine_that_stalls_delays_and_changes_nothing(
     await asyncio.gather(*tasks, *more)
 
 
-async def test_a_killed_owner_while_its_engine_is_away_leaves_no_orphans(
+async def test_f11_a_killed_owner_while_its_engine_is_away_leaves_no_orphans(
     daemon: own.Daemon, options: DockerOptions
 ) -> None:
     runner_options = RunnerOptions("docker", docker=options)
@@ -317,7 +319,7 @@ def fill(path: Path) -> None:
                     file.write(b"x" * size)
 
 
-async def test_a_full_disk_of_the_engine(small_disk: own.Daemon, docker_image: str) -> None:  # noqa: F811
+async def test_f19_a_full_disk_of_the_engine(small_disk: own.Daemon, docker_image: str) -> None:  # noqa: F811
     on_small = DockerOptions(
         (small_disk.host,), image=docker_image, places=2, recycle_items=1, unavailable_seconds=2
     )
@@ -423,7 +425,7 @@ async def test_an_item_is_retried_once_and_then_an_error_never_a_score(
     await no_orphans(daemon, 3)
 
 
-async def test_a_restart_of_the_engine_costs_nobody_an_error(
+async def test_f11_a_restart_of_the_engine_costs_nobody_an_error(
     daemon: own.Daemon, options: DockerOptions
 ) -> None:
     patient = replace(options, unavailable_seconds=DockerOptions().unavailable_seconds)

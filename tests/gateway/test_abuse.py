@@ -46,7 +46,7 @@ def served() -> Iterator[tuple[str, int]]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_broken_bodies_of_every_route_and_dialect(served: tuple[str, int]) -> None:
+def test_f18_broken_bodies_of_every_route_and_dialect(served: tuple[str, int]) -> None:
     url, pid = served
     report = asyncio.run(fuzz.fire(url, pid, 1, range(SIZE.bodies)))
     assert report.findings == []
@@ -112,7 +112,7 @@ def test_the_fuzzer_repeats_itself_and_notices() -> None:
 @pytest.mark.parametrize(
     "sent", [b"", connections.HEAD[:40], connections.HEAD], ids=["silent", "half a head", "no body"]
 )
-def test_connections_that_say_too_little(served: tuple[str, int], sent: bytes) -> None:
+def test_f13_connections_that_say_too_little(served: tuple[str, int], sent: bytes) -> None:
     url, pid = served
     count = min(SIZE.connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 500)
     seen = asyncio.run(connections.held(url, pid, count, sent, 30))
@@ -120,7 +120,7 @@ def test_connections_that_say_too_little(served: tuple[str, int], sent: bytes) -
     assert seen.rss_peak - seen.rss_before < 64 * MIB + count * (64 << 10)
 
 
-def test_bodies_byte_by_byte(served: tuple[str, int]) -> None:
+def test_f13_bodies_byte_by_byte(served: tuple[str, int]) -> None:
     url, pid = served
     seen = asyncio.run(connections.dripped(url, pid, SIZE.connections // 10, 2.0))
     assert seen.wrong == 0 and seen.honest >= 20
@@ -138,7 +138,7 @@ def test_bodies_byte_by_byte(served: tuple[str, int]) -> None:
         ("/v1/batches", "application/x-ndjson", True, {422, 413, 507, 0}),
     ],
 )
-def test_endless_uploads(
+def test_f18_endless_uploads(
     served: tuple[str, int], path: str, kind: str, line: bool, statuses: set[int]
 ) -> None:
     url, pid = served

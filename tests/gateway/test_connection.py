@@ -58,7 +58,7 @@ def wait_for(condition: Any) -> None:
 
 
 @pytest.mark.parametrize("path", BODIES)
-def test_work_for_a_client_that_went_away_is_dropped_and_counted(path: str) -> None:
+def test_f14_work_for_a_client_that_went_away_is_dropped_and_counted(path: str) -> None:
     with slow() as (scorer, url):
         body = json.dumps(BODIES[path]).encode()
         with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)) as client:

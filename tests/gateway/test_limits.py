@@ -90,7 +90,7 @@ BOMB = b'{"items": [' + b" " * (64 << 20)
 @pytest.mark.parametrize(
     ("name", "body"), [("gzip", gzip.compress(BOMB)), ("zstd", zstandard.ZstdCompressor().compress(BOMB))]
 )
-def test_bombs(http: httpx2.Client, name: str, body: bytes) -> None:
+def test_f18_bombs(http: httpx2.Client, name: str, body: bytes) -> None:
     assert len(body) < 1 << 17
     problem(http.post("/v1/score/batch", content=body, headers={"content-encoding": name}), "too-large")
 
