@@ -60,8 +60,8 @@ $(TRAINERS)/.done: requirements/trainers.txt requirements/trainers-legacy.txt
 	$(TRAINERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(TRAINERS)/legacy -r requirements/trainers-legacy.txt
 	@touch $@
 
-fault: setup-dev  ## every fault test at length: workers, Redis, gateways and sandboxes are killed; abuse at length
-	FAULT=1 $(BIN)/python -m pytest tests/fault tests/gateway/test_abuse.py tests/gateway/test_fuzz.py tests/hacks/test_secrets.py -m fault $(ARGS)
+fault: setup-dev  ## every fault test of docs/faults.md at length, with its figures: workers, Redis, gateways and sandboxes are killed; abuse at length
+	FAULT=1 $(BIN)/python -m pytest tests/fault tests/gateway/test_abuse.py tests/gateway/test_access.py tests/gateway/test_connection.py tests/gateway/test_fuzz.py tests/gateway/test_limits.py tests/hacks/test_secrets.py -m fault $(ARGS)
 
 lint: setup-dev  ## ruff
 	$(BIN)/ruff check .

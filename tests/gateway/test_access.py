@@ -166,6 +166,7 @@ def test_the_body_of_a_request_without_a_key_is_not_read(file: Path, make: Make)
 # The file
 
 
+@pytest.mark.fault
 def test_f22_keys_come_and_go_without_a_restart(file: Path, make: Make) -> None:
     first = make("a", Scope.SCORE)
     client = quick(keys_file=str(file))

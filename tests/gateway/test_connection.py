@@ -57,6 +57,7 @@ def wait_for(condition: Any) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("path", BODIES)
 def test_f14_work_for_a_client_that_went_away_is_dropped_and_counted(path: str) -> None:
     with slow() as (scorer, url):
