@@ -18,6 +18,7 @@ from reward_service.registry import load
 from reward_service.settings import Settings
 from reward_service.telemetry import Metrics
 from reward_service.types import REASONS
+from tests.load import peers_page
 from tests.trainer_facts import trainers
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -123,6 +124,12 @@ def benchmarks() -> str:
     )
 
 
+def peers(kind: str) -> str:
+    """What `make bench ARGS='peers --write'` measured last, beside what else could judge."""
+    measured = json.loads((ROOT / "docs" / "benchmarks.json").read_text())["peers"]
+    return table(peers_page.HEADER, peers_page.rows(measured, kind))
+
+
 def disagreements() -> str:
     """Every handler's disagreements with the labels, in one document."""
     parts = sorted((ROOT / "tests" / "handlers" / "disagreements").glob("*.md"))
@@ -150,6 +157,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "dialects": dialects,
     "disagreements": disagreements,
     "trainers": lambda: trainers(table),
+    "peersmath": lambda: peers("math"),
+    "peerscode": lambda: peers("code"),
 }
 _PLACE = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 

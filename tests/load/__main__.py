@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 BENCHES = sorted(path.stem.removesuffix("_bench") for path in Path(__file__).parent.glob("*_bench.py"))
-TAKE_FLAGS = {"http", "scaling", "overload"}
+TAKE_FLAGS = {"http", "scaling", "overload", "peers"}
 
 if __name__ == "__main__":
     flags = [word for word in sys.argv[1:] if word.startswith("-")]
