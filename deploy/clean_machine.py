@@ -184,7 +184,7 @@ def measure(port: int, serve: int = 8080) -> str:
 
 PAGE_TEXT = """# A clean machine
 
-`make clean-machine` makes a Debian with nothing but {packages}, clones the repository there as a user who is not root, and pastes the README's two commands. The answer was the one that the README shows.
+`make clean-machine` makes a Debian with nothing but {packages} and ca-certificates, clones the repository there as a user who is not root, and pastes the README's two commands. The answer was the one that the README shows.
 
 | | |
 |---|---|
