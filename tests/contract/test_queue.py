@@ -18,8 +18,8 @@ from reward_service.engine.batches import BatchStatus, Spec
 from reward_service.engine.ports import Ask, BatchStore, Chunk, Done, Effect, Lane, Lease, Queue
 from reward_service.errors import Overloaded
 
-LEASE = 0.3
-PAST_LEASE = 0.4
+LEASE = 1.0
+PAST_LEASE = 1.3
 ADAPTERS = ["memory", "redis", "cluster"]
 
 
