@@ -189,33 +189,21 @@ def strip(value: Interval, words: str) -> Html:
     def at(y: float) -> float:
         return edge + min(1.0, max(0.0, y)) * (width - 2 * edge)
 
-    parts = [tag("line", x1=edge, x2=width - edge, y1=height / 2, y2=height / 2, class_="grid")]
-    if not math.isnan(value.low):
-        parts.append(
-            tag(
-                "line",
-                x1=at(value.low),
-                x2=at(value.high),
-                y1=height / 2,
-                y2=height / 2,
-                class_="whisker all",
-            )
-        )
-    parts.append(tag("circle", cx=at(value.share), cy=height / 2, r=3, class_="dot all"))
-    return _svg(width, height, words, parts, class_="strip")
+    grid = tag("line", x1=edge, x2=width - edge, y1=height / 2, y2=height / 2, class_="grid")
+    return _whisker(value, words, (width, height), grid, at, "all")
 
 
-def change(value: Interval, words: str, reach: float) -> Html:
-    """The same for a difference, on a scale from -reach to reach."""
-    if math.isnan(value.share):
-        return Html("")
-    width, height, edge = 120.0, 14.0, 4.0
-
-    def at(y: float) -> float:
-        return edge + (min(1.0, max(-1.0, y / reach)) + 1) / 2 * (width - 2 * edge)
-
-    colour = "good" if value.low > 0 else "bad" if value.high < 0 else "all"
-    parts = [tag("line", x1=width / 2, x2=width / 2, y1=0, y2=height, class_="grid")]
+def _whisker(
+    value: Interval,
+    words: str,
+    size: tuple[float, float],
+    grid: Html,
+    at: Callable[[float], float],
+    colour: str,
+) -> Html:
+    """A dot with its interval on a line of its own. at: a value's place from the left."""
+    width, height = size
+    parts = [grid]
     if not math.isnan(value.low):
         parts.append(
             tag(
@@ -229,6 +217,20 @@ def change(value: Interval, words: str, reach: float) -> Html:
         )
     parts.append(tag("circle", cx=at(value.share), cy=height / 2, r=3, class_=f"dot {colour}"))
     return _svg(width, height, words, parts, class_="strip")
+
+
+def change(value: Interval, words: str, reach: float) -> Html:
+    """The same for a difference, on a scale from -reach to reach."""
+    if math.isnan(value.share):
+        return Html("")
+    width, height, edge = 120.0, 14.0, 4.0
+
+    def at(y: float) -> float:
+        return edge + (min(1.0, max(-1.0, y / reach)) + 1) / 2 * (width - 2 * edge)
+
+    colour = "good" if value.low > 0 else "bad" if value.high < 0 else "all"
+    grid = tag("line", x1=width / 2, x2=width / 2, y1=0, y2=height, class_="grid")
+    return _whisker(value, words, (width, height), grid, at, colour)
 
 
 def legend(entries: Sequence[tuple[str, str]]) -> Html:
