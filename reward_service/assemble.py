@@ -258,7 +258,7 @@ def build_worker(settings: Settings, registry: Registry | None = None, loader: s
     worker = Worker(stores.queue, local.scorer, worker_options(settings), metrics.record)
     metrics.watch(local_gauges(local, stores), local_counters(local))
     metrics.watch(worker_gauges(worker), worker_counters(worker))
-    batches = Batches(stores.batches, stores.queue)
+    batches = Batches(stores.batches, stores.queue, settings.batch_keep_days * 86_400)
     audit = build_audit(settings, local.scorer.registry, local, stores, [metrics.audited])
     return WorkerService(worker, batches, local, running(stores.running, local.running, audit), metrics)
 
@@ -267,7 +267,7 @@ def build_service(settings: Settings, registry: Registry | None = None, loader: 
     """A gateway: it scores by itself (and works on batches beside that), or by a fleet."""
     registry = registry or load()
     stores = build_stores(settings)
-    batches = Batches(stores.batches, stores.queue)
+    batches = Batches(stores.batches, stores.queue, settings.batch_keep_days * 86_400)
     if settings.engine == "fleet":
         if not settings.redis_url:
             raise ValueError("engine=fleet needs REWARD_SERVICE_REDIS_URL: where the workers are asked")

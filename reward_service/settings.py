@@ -204,6 +204,9 @@ class Settings(BaseSettings):
         ge=1 << 20,
         description="Bytes of items waiting in all batches; beyond it submissions get 429.",
     )
+    batch_keep_days: float = Field(
+        7.0, gt=0, le=365, description="Days that a batch and its results stay after it has ended."
+    )
     live_chunks: int = Field(
         4096, ge=1, description="Chunks of requests waiting for the fleet; beyond it requests get 429."
     )

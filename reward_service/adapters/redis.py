@@ -51,7 +51,7 @@ class RedisCache:
         self._client = connect(options)
         self._clustered = isinstance(self._client, RedisCluster)
         self._prefix = options.prefix
-        self._seconds = int(days * 86_400)
+        self._seconds = max(1, round(days * 86_400))
         self._pause = FIRST_PAUSE
         self._quiet_until = 0.0
         self.failures = 0

@@ -102,11 +102,13 @@ class Upload:
 
 
 class Batches:
-    """Batches for callers. `queue` is only needed to hand in what closing decides."""
+    """Batches for callers. `queue` is only needed to hand in what closing decides; keep_seconds: how long a batch
+    and its results stay after it has ended."""
 
-    def __init__(self, store: BatchStore, queue: Queue) -> None:
+    def __init__(self, store: BatchStore, queue: Queue, keep_seconds: float = 7 * 86_400.0) -> None:
         self._store = store
         self._queue = queue
+        self._keep_seconds = keep_seconds
 
     async def replay(self, tenant: str, key: str, digest: str) -> Batch | None:
         """The batch that this key stands for already. BadRequest if it stands for another body."""
@@ -120,12 +122,13 @@ class Batches:
         key: str = "",
         digest: str = "",
         window_seconds: float = 86_400.0,
-        keep_seconds: float = 7 * 86_400.0,
+        keep_seconds: float | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Upload:
         """Start sending a batch. The meaning of the arguments: `Spec`."""
         name = f"batch_{secrets.token_hex(12)}"
-        spec = Spec(name, tenant, key, digest, window_seconds, keep_seconds, dict(metadata or {}))
+        keep = self._keep_seconds if keep_seconds is None else keep_seconds
+        spec = Spec(name, tenant, key, digest, window_seconds, keep, dict(metadata or {}))
         await self._store.begin(spec)
         return Upload(self._store, spec)
 

@@ -1,8 +1,8 @@
 """A soak: `make soak MINUTES=30`, or `python -m tests.load.soak --minutes 480`.
 
-A fleet as in production in small (a redis-server with appendonly everysec, a gateway, workers with bubblewrap sandboxes) under Guru's mix
-at 60 % of the peak that the same fleet was measured to carry just before, half a minute's batch every half minute beside it. Every minute
-something is killed with SIGKILL and comes back: a worker, then Redis, then a worker's sandbox runner, in turn.
+A fleet as in production in small (a redis-server with appendonly everysec, a gateway, workers with sandboxes) under Guru's mix at 60 % of
+the peak that the same fleet was measured to carry just before, a batch every half minute beside it. Every minute something is killed with
+SIGKILL and comes back: a worker, then Redis, then a container (`--sandbox docker`) or a worker's sandbox runner, in turn.
 
 What must hold at the end: every item of every request and batch has exactly one result, with the known reward (callers try again, as
 trainers' clients do: the shipped one is used); memory and descriptors of what lives are flat, no process is left behind, Redis is as empty as it was,
@@ -19,21 +19,25 @@ import os
 import re
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
+from reward_service.adapters.docker_api import EngineApi, EngineError
+from reward_service.adapters.docker_spec import OWNER
 from reward_service.client import AsyncClient
 from reward_service.load.generator import Delivery, Plan, Record, percentiles, send_by, summary
 from reward_service.load.ramp import Step, climb
 from reward_service.load.traffic import Request, Traffic
+from tests.engine import image, running
 from tests.fault.fleets import Fleet, Process, orphans, until
 from tests.load.measure import free_port, parents, rss
 from tests.redis_server import Server
@@ -42,6 +46,9 @@ SHARE = 0.6
 BATCH = 16
 DEADLINE = 120.0
 BATCH_ITEMS, BATCH_SECONDS = 600, 30.0
+KEEP_SECONDS = 90.0
+"""How long the shared cache and ended batches are kept here, so that Redis has its steady size within the first
+minutes and is empty soon after the end, as it has and is after weeks in production."""
 SAMPLE_SECONDS = 5.0
 TAIL_RATIO, FLAT_RATIO, FLAT_BYTES, FLAT_FILES = 1.2, 1.15, 24 << 20, 16
 REGISTRY = "reward_service.registry:load"
@@ -84,9 +91,11 @@ class Soak:
     def __init__(self, fleet: Fleet, workers: int, sandbox: str) -> None:
         self.fleet = fleet
         self.sandbox = sandbox
+        self.engine = EngineApi() if sandbox == "docker" else None
+        self.box = "container" if self.engine else "sandbox runner"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.kills: dict[str, int] = {"worker": 0, "redis": 0, "sandbox": 0}
+        self.kills: dict[str, int] = {"worker": 0, "redis": 0, self.box: 0}
         self.sampled = Sampled()
         self.batches = Batches()
         self._count = workers
@@ -96,12 +105,31 @@ class Soak:
     async def start(self) -> None:
         """Everything up."""
         command = [sys.executable, "-m", "tests.load.serve", REGISTRY, str(self.port)]
-        self.gateway = self.fleet.start(command, self.fleet.environment(engine="fleet"))
+        settings = {
+            "engine": "fleet",
+            "cache_days": KEEP_SECONDS / 86_400,
+            "batch_keep_days": KEEP_SECONDS / 86_400,
+        }
+        self.gateway = self.fleet.start(command, self.fleet.environment(**settings))
         self.workers = await self.fleet.workers(self._count, **self._options())
         await until(lambda: ready(self.url), 60)
 
     def _options(self) -> dict[str, Any]:
-        return {"handlers": REGISTRY, "sandbox": self.sandbox, "sandbox_places": 1, "spare_processes": 1}
+        return {
+            "handlers": REGISTRY, "sandbox": self.sandbox, "sandbox_places": 1, "spare_processes": 1,
+            "cache_days": KEEP_SECONDS / 86_400,
+        }  # fmt: skip
+
+    def containers(self) -> list[str]:
+        """Running containers of living workers."""
+        if self.engine is None:
+            return []
+        family = {pid for worker in self.workers for pid in below(worker.popen.pid)}
+        return [
+            str(one["Id"])
+            for one in self.engine.containers(OWNER)
+            if one["State"] == "running" and int(one["Labels"][OWNER].split("/")[-2]) in family
+        ]
 
     async def kill(self, what: str) -> None:
         """SIGKILL, and whatever brings it back in production."""
@@ -115,6 +143,11 @@ class Soak:
             dead.signal(signal.SIGKILL)
             await asyncio.to_thread(dead.wait)
             self.workers.append(self.fleet.worker(**self._options()))
+        elif self.engine is not None:
+            there = await asyncio.to_thread(self.containers)
+            for container in there[:1]:
+                await asyncio.to_thread(self.engine.kill, container)
+            self.kills[what] -= not there
         else:
             runners = [
                 pid for worker in self.workers for pid in below(worker.popen.pid, b"reward_service.runner")
@@ -124,9 +157,17 @@ class Soak:
                     os.kill(pid, signal.SIGKILL)
             self.kills[what] -= not runners
 
+    async def end(self) -> None:
+        """Tell the workers to stop, as a deployment does, and wait until they have."""
+        for worker in self.workers:
+            worker.signal(signal.SIGTERM)
+        for worker in self.workers:
+            with suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(worker.wait)
+
     async def keep_killing(self, seconds: float, every: float) -> None:
         """One kill after another, the last one early enough to be survived within the time."""
-        kinds = ["worker", "redis", "sandbox"] if self.sandbox != "none" else ["worker", "redis"]
+        kinds = ["worker", "redis", self.box] if self.sandbox != "none" else ["worker", "redis"]
         started = time.monotonic()
         number = 0
         while started + (number + 1) * every < started + seconds - min(20.0, every / 2):
@@ -140,6 +181,10 @@ class Soak:
         while True:
             at = time.monotonic() - started
             self.sample(at)
+            if self.engine is not None:
+                with suppress(EngineError):
+                    there = await asyncio.to_thread(self.engine.containers, OWNER)
+                    self.sampled.note("containers", at, len(there))
             await asyncio.sleep(SAMPLE_SECONDS)
 
     def sample(self, at: float) -> None:
@@ -290,6 +335,8 @@ async def run(asked: argparse.Namespace, server: Server, folder: Path) -> dict[s
             await asyncio.gather(watching, telling, return_exceptions=True)
         report = reported(plan, record, soak, peak)
         report["left"] = await left(fleet, server, empty)
+        await soak.end()
+        report["left"]["containers"] = len(soak.engine.containers(OWNER)) if soak.engine else 0
     finally:
         fleet.stop()
     report["left"]["processes"] = len(orphans())
@@ -312,8 +359,9 @@ def used_memory(server: Server) -> int:
 
 
 async def left(fleet: Fleet, server: Server, empty: int) -> dict[str, Any]:
-    """What is in Redis when everything has been answered: no message, none pending."""
-    await asyncio.sleep(2)
+    """What is in Redis when everything has been answered and what is kept for a while has expired: no message, none
+    pending, and the memory that it had before."""
+    await asyncio.sleep(KEEP_SECONDS + 10)
     trouble = ""
     try:
         fleet.check_keys()
@@ -325,7 +373,12 @@ async def left(fleet: Fleet, server: Server, empty: int) -> dict[str, Any]:
             name = re.sub(r"[0-9a-f_]{12,}", "*", key.removeprefix("{reward}:"))[:12]
             kinds[name] = kinds.get(name, 0) + 1
     top = dict(sorted(kinds.items(), key=lambda pair: -pair[1])[:8])
-    return {"queue": trouble or "empty", "redis_bytes_more": used_memory(server) - empty, "keys": top}
+    return {
+        "queue": trouble or "empty",
+        "redis_bytes": used_memory(server),
+        "redis_bytes_before": empty,
+        "keys": top,
+    }
 
 
 def reported(plan: Plan, record: Record, soak: Soak, peak: float) -> dict[str, Any]:
@@ -356,11 +409,12 @@ def verdicts(report: Mapping[str, Any]) -> dict[str, bool]:
         "nothing wrong": not live["items"]["wrong"] and not batches["wrong"],
         "every item judged": not live["items"]["errors"] and not batches["errors"],
         "queue empty": report["left"]["queue"] == "empty",
+        "Redis is as empty as before, but for 2 MiB": report["left"]["redis_bytes"]
+        <= report["left"]["redis_bytes_before"] + (2 << 20),
         "no process left behind": not report["left"]["processes"],
+        "no container left behind": not report["left"]["containers"],
     }  # fmt: skip
     for name, size in sizes.items():
-        if name == "redis bytes":  # the cache grows until its entries expire: what must be empty is the queue
-            continue
         room = FLAT_BYTES if "bytes" in name else FLAT_FILES
         held[f"flat: {name}"] = size["last"] <= max(FLAT_RATIO * size["first"], size["first"] + room)
     if thirds[0] and thirds[2]:
@@ -397,10 +451,13 @@ def main() -> int:
     )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kill-every", type=float, default=60.0, help="seconds")
-    parser.add_argument("--sandbox", choices=["bubblewrap", "docker", "none"], default="bubblewrap")
+    parser.add_argument("--sandbox", choices=["docker", "bubblewrap", "none"], default="docker")
     parser.add_argument("--json", type=Path, help="file for the report")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="reward-soak-") as folder:
+    with tempfile.TemporaryDirectory(prefix="reward-soak-") as folder, ExitStack() as stack:
+        if asked.sandbox == "docker":
+            os.environ["DOCKER_HOST"] = stack.enter_context(running())
+            image(os.environ["DOCKER_HOST"])
         server = Server(port=0)
         try:
             report = asyncio.run(run(asked, server, Path(folder)))
