@@ -131,7 +131,10 @@ PROBLEMS: dict[str, Problem] = {
         "PUT to /v1/ground-truths/{sha256 of the body}.",
     ),
     "too-slow": Problem(
-        408, "The body did not arrive in time", "Send it without pauses; a stream may pause for minutes."
+        408, "The request did not arrive in time", "Send it without pauses; a stream may pause for minutes."
+    ),
+    "head-too-large": Problem(
+        431, "The head of the request is too large", "Send fewer or shorter headers, and a shorter path."
     ),
     "too-large": Problem(413, "The request is too large", "Split it, compress it, or stream NDJSON."),
     "not-found": Problem(404, "Not found", "See /docs for the routes."),

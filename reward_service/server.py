@@ -17,6 +17,7 @@ import uvicorn
 
 from reward_service.assemble import build_app
 from reward_service.gateway.access import is_loopback
+from reward_service.gateway.http1 import Connection
 from reward_service.logs import configure
 from reward_service.settings import Settings
 
@@ -101,7 +102,8 @@ def serve(settings: Settings, say: Callable[[str], object]) -> int:
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http="httptools",
+            http=Connection,
+            ws="none",
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=settings.drain_seconds,
             backlog=BACKLOG,

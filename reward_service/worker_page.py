@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from reward_service.gateway.http1 import Connection
 from reward_service.server import listen
 from reward_service.settings import Settings
 from reward_service.telemetry import Metrics
@@ -67,7 +68,8 @@ async def served(
         return
     config = uvicorn.Config(
         page(metrics, trouble),
-        http="httptools",
+        http=Connection,
+        ws="none",
         lifespan="off",
         timeout_graceful_shutdown=1,
         limit_concurrency=64,

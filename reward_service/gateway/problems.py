@@ -21,6 +21,22 @@ def request_id(request: Request) -> str:
     return str(request.scope.get("state", {}).get("request_id", ""))
 
 
+def problem(
+    name: str, detail: str, request_id: str = "", errors: list[dict[str, object]] | None = None
+) -> dict[str, Any]:
+    """The body of a problem."""
+    entry = PROBLEMS[name]
+    return {
+        "type": f"urn:reward-service:problem:{name}",
+        "title": entry.title,
+        "status": entry.status,
+        "detail": detail,
+        "advice": entry.advice,
+        "request_id": request_id,
+        "errors": errors or [],
+    }
+
+
 def problem_response(
     request: Request,
     name: str,
@@ -30,19 +46,10 @@ def problem_response(
     retry_after: float | None = None,
 ) -> Response:
     """One problem as a response. `retry_after` is rounded up to whole seconds."""
-    problem = PROBLEMS[name]
-    body: dict[str, Any] = {
-        "type": f"urn:reward-service:problem:{name}",
-        "title": problem.title,
-        "status": problem.status,
-        "detail": detail,
-        "advice": problem.advice,
-        "request_id": request_id(request),
-        "errors": errors or [],
-    }
+    body = problem(name, detail, request_id(request), errors)
     headers = {} if retry_after is None else {"Retry-After": str(max(1, math.ceil(retry_after)))}
-    response = Response(encode(body), problem.status, headers, MEDIA_TYPE)
-    if problem.status == 401:
+    response = Response(encode(body), body["status"], headers, MEDIA_TYPE)
+    if response.status_code == 401:
         # A line each: Chromium reads one challenge a line, and asks for a password only if it reads "Basic".
         for scheme in ("Basic", "Bearer"):
             response.headers.append("WWW-Authenticate", f'{scheme} realm="reward-service"')

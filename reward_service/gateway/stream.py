@@ -30,6 +30,8 @@ GROUP_BYTES = 4 << 20
 IN_FLIGHT = 3
 """Groups being scored while the next one is read."""
 IDLE_SECONDS = 0.02
+SPOOL_BYTES = 4 << 30
+"""Of results that nobody has taken: then reading waits until they are taken, or the connection is given up."""
 
 
 class StreamedReply(Response):
@@ -72,6 +74,7 @@ class Spool:
         self._read_at = self._write_at = 0
         self._closed = False
         self._changed = asyncio.Event()
+        self._emptied = asyncio.Event()
 
     def put(self, data: bytes) -> None:
         """Append; never waits."""
@@ -97,6 +100,13 @@ class Spool:
         if self._file is not None:
             self._file.close()
             self._file = None
+        self._emptied.set()
+
+    async def room(self, limit: int) -> None:
+        """Wait until the file is smaller than that; it becomes so when all of it has been taken."""
+        while self._file is not None and self._write_at >= limit:
+            self._emptied.clear()
+            await self._emptied.wait()
 
     async def get(self) -> bytes:
         """The next bytes in order; b"" at the end."""
@@ -250,6 +260,7 @@ async def _deliver(groups: Groups, spool: Spool) -> None:
             groups.room.set()
         try:
             spool.put(await task)
+            await spool.room(SPOOL_BYTES)
         finally:
             task.cancel()
 

@@ -395,3 +395,17 @@ async def test_waiting_for_the_end(make_place: MakePlace) -> None:
     await asyncio.sleep(0.02)
     await place.work()
     assert (await asyncio.wait_for(waiting, 2)).status is BatchStatus.COMPLETED
+
+
+async def test_an_ended_batch_is_kept_as_long_as_the_desk_says(make_place: MakePlace) -> None:
+    place = await make_place()
+    short = Batches(place.store, place.queue, keep_seconds=0.3)
+    gone, kept = [(await desk.submit(entries(3))).batch.id for desk in (short, place.desk)]
+    await place.work()
+    for batch in (gone, kept):
+        assert (await place.desk.wait(batch, 5)).status is BatchStatus.COMPLETED
+    await asyncio.sleep(0.6)
+    await place.desk.sweep()
+    with pytest.raises(NotFound):
+        await place.desk.get(gone)
+    assert (await place.desk.get(kept)).counts.done == 3

@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from reward_service.gateway.http1 import Connection
 from tests.gateway.browser import browser as browser
 from tests.load.measure import service
 
@@ -20,7 +21,7 @@ from tests.load.measure import service
 def live(app: FastAPI) -> Iterator[str]:
     """The app behind uvicorn with uvloop and httptools, in a thread; yields its base URL."""
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, loop="uvloop", http="httptools", log_level="warning", lifespan="on"
+        app, host="127.0.0.1", port=0, loop="uvloop", http=Connection, log_level="warning", lifespan="on"
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="live-server")

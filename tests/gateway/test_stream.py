@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reward_service.engine.scorer import Scored
+from reward_service.gateway import stream
 from reward_service.gateway.stream import Spool, answer, lines
 from reward_service.types import Reason, accept
 from reward_service.wire import ItemIn
@@ -174,6 +175,30 @@ async def test_a_spool_gives_back_what_was_put_in_order(pieces: list[bytes], mem
         out += data
     spool.close()
     assert out == b"".join(pieces)
+
+
+async def test_a_full_spool_holds_reading_up_until_results_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "SPOOL_BYTES", 2 << 20)
+    read = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal read
+        for number in range(80):
+            read = number
+            yield encoded([row(number * 256 + place) for place in range(256)])
+
+    async def score(items: Sequence[ItemIn]) -> list[Scored]:
+        await asyncio.sleep(0)
+        return [Scored(accept("x" * 400), "s", "d") for _ in items]
+
+    reply = answer(body(), 1 << 20, score)
+    out = [await anext(reply)]
+    await asyncio.sleep(0.5)
+    held_up_at = read
+    async for data in reply:
+        out.append(data)
+    assert held_up_at < 60 and read == 79
+    assert [json.loads(line)["index"] for line in b"".join(out).splitlines()] == list(range(80 * 256))
 
 
 async def test_a_defect_in_scoring_ends_the_stream_with_an_exception() -> None:

@@ -9,6 +9,7 @@ import uvicorn
 
 from reward_service.assemble import build_service
 from reward_service.gateway.app import create_app
+from reward_service.gateway.http1 import Connection
 from reward_service.settings import Settings
 
 if __name__ == "__main__":
@@ -23,7 +24,7 @@ if __name__ == "__main__":
         host="127.0.0.1",
         port=int(port),
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         log_level="warning",
         access_log=False,
     )
