@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,17 @@ START_SECONDS = 20.0
 
 
 class Server:
-    """One redis-server. port: listen on TCP as well (0 takes a free one); options: more of its command line."""
+    """One redis-server. port: listen on TCP as well (0 takes a free one); options: more of its command line; wrapper: a
+    command in front of it.
+    """
 
-    def __init__(self, *options: str, port: int | None = None) -> None:
+    def __init__(self, *options: str, port: int | None = None, wrapper: Sequence[str] = ()) -> None:
         need("redis-server")
         self.folder = Path(tempfile.mkdtemp(prefix="reward-redis-"))
         self.socket = self.folder / "redis.sock"
         self.port = free_port() if port == 0 else port or 0
         self._options = options
+        self._wrapper = wrapper
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -60,7 +64,7 @@ class Server:
         binary = shutil.which("redis-server") or "redis-server"
         setpriv = shutil.which("setpriv")  # a test run that is killed leaves no server behind
         command = [
-            *([setpriv, "--pdeathsig", "KILL"] if setpriv else []), binary, "--port", str(self.port), "--unixsocket", str(self.socket), "--dir", str(self.folder),
+            *([setpriv, "--pdeathsig", "KILL"] if setpriv else []), *self._wrapper, binary, "--port", str(self.port), "--unixsocket", str(self.socket), "--dir", str(self.folder),
             "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--bind", "127.0.0.1",
             *self._options,
         ]  # fmt: skip

@@ -38,6 +38,7 @@ PACKAGES = {
     "prometheus": "prometheus",
     "docker-compose": "docker-compose",
     "chromium": "chromium",
+    "cc": "build-essential",
     "runsc": "runsc",
 }
 """Command -> Debian package."""

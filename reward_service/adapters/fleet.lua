@@ -7,6 +7,7 @@
 --   l:<tenant>  stream   chunks of live calls           a:<asker>  stream  their answers
 --   ring:<lane>, ring:<lane>:<tenant>   lists    tenants, and a tenant's streams, that take turns
 --   bell:<lane> list     tokens that wake idle workers   due  zset  open batches by the time something must happen
+--   clock       string   the latest time that was seen here
 --   live        set      tenants with a live stream      k:<tenant>:<key>  hash  idempotency  t:<tenant>  zset
 --
 -- Times are this server's, in milliseconds.
@@ -15,6 +16,8 @@ local prefix = string.sub(KEYS[1], 1, -4)
 local GROUP = 'w'
 local BELL_TOKENS = 64
 local MARK_MS = 10000
+local CLOCK_MS = 1000
+local CLOCK_KEPT_MS = 3600000
 local ENDS = { in_progress = 'completed', finalizing = 'expired', cancelling = 'cancelled' }
 
 local function text(number) return string.format('%.0f', number) end
@@ -323,9 +326,8 @@ function run.take(a)
   return out
 end
 
--- lane consumer want lease_ms rotation
-function run.reclaim(a)
-  local lane, consumer, want, lease, time, out, names = a[2], a[3], tonumber(a[4]), a[5], clock(), {}, {}
+local function streams(lane)
+  local names = {}
   if lane == 'live' then
     for _, tenant in ipairs(redis.call('SMEMBERS', prefix .. 'live')) do names[#names + 1] = { tenant, 'l:' .. tenant } end
   else
@@ -334,6 +336,40 @@ function run.reclaim(a)
       if got[1] == 'in_progress' then names[#names + 1] = { got[2], work(id) } end
     end
   end
+  return names
+end
+
+-- If this server's clock was set back, what is pending looks as if it were taken in the future: a dead worker's chunks
+-- would be nobody's for as long as the step was, and the worker counted as present. Leases start again now.
+local function mend_clock(time)
+  local key = prefix .. 'clock'
+  local seen = tonumber(redis.call('GET', key) or time)
+  if time >= seen - CLOCK_MS then
+    if time > seen + CLOCK_MS or time == seen then redis.call('SET', key, text(time), 'PX', CLOCK_KEPT_MS) end
+    return
+  end
+  redis.call('SET', key, text(time), 'PX', CLOCK_KEPT_MS)
+  redis.call('DEL', prefix .. 'present')
+  for _, lane in ipairs({ 'live', 'batch' }) do
+    for _, named in ipairs(streams(lane)) do
+      local stream, start = prefix .. named[2], '-'
+      repeat
+        local page = redis.pcall('XPENDING', stream, GROUP, start, '+', 1000)
+        if page.err then break end
+        for _, pending in ipairs(page) do
+          redis.call('XCLAIM', stream, GROUP, pending[2], 0, pending[1], 'TIME', text(time), 'JUSTID')
+          start = '(' .. pending[1]
+        end
+      until #page < 1000
+    end
+  end
+end
+
+-- lane consumer want lease_ms rotation
+function run.reclaim(a)
+  local lane, consumer, want, lease, time, out = a[2], a[3], tonumber(a[4]), a[5], clock(), {}
+  mend_clock(time)
+  local names = streams(lane)
   for i = 1, #names do
     local tenant, name = unpack(names[(i + a[6]) % #names + 1])
     if #out >= want then break end

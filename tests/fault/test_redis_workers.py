@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from reward_service.engine.batches import progress
 from reward_service.engine.records import Entry
 from reward_service.engine.scorer import Row
 from reward_service.types import Reason
 from tests.engine import need, unavailable
+from tests.fault.clock import SteppedClock
 from tests.fault.fleet_handlers import score_of
 from tests.fault.fleets import (
     HANDLERS,
@@ -29,6 +31,7 @@ from tests.fault.fleets import (
     until,
     up,
 )
+from tests.redis_server import Server
 
 pytestmark = [pytest.mark.fault, pytest.mark.redis, pytest.mark.timeout(600)]
 
@@ -233,6 +236,40 @@ async def test_f20_a_worker_whose_clock_is_an_hour_off_expires_nothing(fleet: Fl
         worker.signal(signal.SIGTERM)
         worker.wait()
     assert wrong.stats()["items"] > 0
+
+
+@pytest.mark.parametrize("step", [3600, -3600])
+async def test_f20_the_clock_of_redis_is_set_by_an_hour(
+    tmp_path: Path, step: int, request: pytest.FixtureRequest
+) -> None:
+    """Forward, every lease is over at once; back, a dead worker's would be held for an hour."""
+    clock = SteppedClock(tmp_path)
+    server = Server(port=0, wrapper=clock.wrapper)
+    fleet = Fleet(server, tmp_path)
+    try:
+        victim, *_ = await fleet.workers(2)
+        sent = entries(often(800, 3_000), "spin 2")
+        async with fleet.desk() as desk:
+            batch = (await desk.submit(sent)).batch.id
+            await some_done(desk, batch, 128)
+            victim.signal(signal.SIGSTOP)  # it holds chunks, and does not give them back
+            await asyncio.sleep(0.2)
+            clock.step(step)
+            with server.client() as client:
+                assert abs(client.time()[0] - time.time() - step) < 5
+            victim.signal(signal.SIGKILL)
+            stepped = time.monotonic()
+            await finished(desk, batch, 60)
+            took = time.monotonic() - stepped
+            found = await fleet.check(desk, batch, sent)
+            state = await desk.get(batch)
+        assert all(0 <= o.queue_ms < 2 * 3_600_000 and 0 <= o.verify_ms < 60_000 for _, o in found.values())
+        assert state.counts.done == len(sent) and progress(state).rate >= 0
+        figures = f"{took:.1f} s to the end of {len(sent)} items after a step of {step:+d} s, 0 lost, 0 twice"
+        request.node.user_properties.append(("figures", figures))
+    finally:
+        fleet.stop()
+        server.close()
 
 
 PRELOAD = (
