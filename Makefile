@@ -61,7 +61,7 @@ $(TRAINERS)/.done: requirements/trainers.txt requirements/trainers-legacy.txt
 	@touch $@
 
 fault: setup-dev  ## every fault test of docs/faults.md at length, with its figures: workers, Redis, gateways and sandboxes are killed; abuse at length
-	FAULT=1 $(BIN)/python -m pytest tests/fault tests/gateway/test_abuse.py tests/gateway/test_access.py tests/gateway/test_connection.py tests/gateway/test_fuzz.py tests/gateway/test_limits.py tests/hacks/test_secrets.py -m fault $(ARGS)
+	FAULT=1 $(BIN)/python -m pytest -p tests.fault.figures tests/fault tests/gateway/test_abuse.py tests/gateway/test_access.py tests/gateway/test_connection.py tests/gateway/test_fuzz.py tests/gateway/test_http1.py tests/gateway/test_limits.py tests/hacks/test_secrets.py -m fault $(ARGS)
 
 lint: setup-dev  ## ruff
 	$(BIN)/ruff check .

@@ -130,6 +130,22 @@ def peers(kind: str) -> str:
     return table(peers_page.HEADER, peers_page.rows(measured, kind))
 
 
+def faults() -> str:
+    """What `make fault` measured last."""
+    measured = json.loads((ROOT / "docs" / "faults.json").read_text())
+    return table(
+        ("fault", "tests passed", "figures"),
+        (
+            (
+                name,
+                f"{row.get('passed', 0)} of {sum(row.get(how, 0) for how in ('passed', 'failed', 'skipped'))}",
+                "<br>".join(row["figures"]),
+            )
+            for name, row in measured["faults"].items()
+        ),
+    )
+
+
 def disagreements() -> str:
     """Every handler's disagreements with the labels, in one document."""
     parts = sorted((ROOT / "tests" / "handlers" / "disagreements").glob("*.md"))
@@ -148,6 +164,7 @@ def dialects() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "faults": faults,
     "reasons": reasons,
     "handlers": handlers,
     "settings": settings,

@@ -1,8 +1,7 @@
-"""Fleets for the fault tests, which of those tests an ordinary run leaves out, and the figures at the end of a run."""
+"""Fleets for the fault tests, and which of those tests an ordinary run leaves out."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,33 +22,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-
-
-FIGURES: dict[str, str] = {}
-
-
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Keep what a test noted as the user property `figures`, and how it ended."""
-    for name, text in report.user_properties:
-        if name == "figures":
-            bad = report.failed or FIGURES.get(report.nodeid, "").startswith("FAILED")
-            FIGURES[report.nodeid] = f"{'FAILED: ' if bad else ''}{text}"
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The figures of all tests that have some, by the fault's number."""
-    if FIGURES:
-        terminalreporter.section("figures of the faults")
-        for nodeid in sorted(FIGURES, key=lambda one: (fault_of(one) or 99, one)):
-            number = fault_of(nodeid)
-            label = f"F{number}" if number else "-"
-            terminalreporter.line(f"{label:<4} {nodeid.partition('::')[2]}: {FIGURES[nodeid]}")
-
-
-def fault_of(nodeid: str) -> int:
-    """The number in a test's name (`test_f17_…`); 0 for none."""
-    found = re.search(r"::test_f(\d+)_", nodeid)
-    return int(found[1]) if found else 0
 
 
 @pytest.fixture

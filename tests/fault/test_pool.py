@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -48,7 +48,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize(("response", "reason", "deadline"), HOSTILE)
 async def test_f17_a_hostile_item_costs_itself_only_and_half_a_second(
-    pool: Pool, response: str, reason: Reason, deadline: float
+    pool: Pool, response: str, reason: Reason, deadline: float, record_property: Callable[[str, object], None]
 ) -> None:
     tasks = [task("right") for _ in range(200)]
     tasks[77] = task(response)
@@ -61,10 +61,13 @@ async def test_f17_a_hostile_item_costs_itself_only_and_half_a_second(
     assert_innocent(outcomes[:77] + outcomes[78:])
     # The clock of the budget is CPU time, and wall time is as much longer as the machine is busy: the half second
     # of an idle machine is measured in tests/load/overshoot_bench.py.
+    record_property("figures", f"199 of 199 others right; over after {spent:.2f} s, budget {deadline:.2f} s")
     assert spent <= 10 * (deadline + 0.5)
 
 
-async def test_f17_many_hostile_items_of_every_kind_in_one_batch(pool: Pool) -> None:
+async def test_f17_many_hostile_items_of_every_kind_in_one_batch(
+    pool: Pool, record_property: Callable[[str, object], None]
+) -> None:
     tasks = [task("right") for _ in range(300)]
     for number, (response, _, _) in enumerate(HOSTILE):
         tasks[7 + 20 * number] = task(response)
@@ -73,6 +76,7 @@ async def test_f17_many_hostile_items_of_every_kind_in_one_batch(pool: Pool) -> 
         assert outcomes[7 + 20 * number].reason is reason, response
     hostile_places = {7 + 20 * number for number in range(len(HOSTILE))}
     assert_innocent([o for place, o in enumerate(outcomes) if place not in hostile_places])
+    record_property("figures", f"{len(HOSTILE)} hostile among {len(tasks)}: 0 innocents affected")
 
 
 async def test_waiting_never_counts_against_an_item(pool: Pool) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pytest
@@ -46,9 +46,15 @@ def served() -> Iterator[tuple[str, int]]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_f18_broken_bodies_of_every_route_and_dialect(served: tuple[str, int]) -> None:
+def test_f18_broken_bodies_of_every_route_and_dialect(
+    served: tuple[str, int], record_property: Callable[[str, object], None]
+) -> None:
     url, pid = served
     report = asyncio.run(fuzz.fire(url, pid, 1, range(SIZE.bodies)))
+    record_property(
+        "figures",
+        f"{SIZE.bodies:,} broken bodies: {len(report.findings)} findings, at most {report.peak // MIB} MiB",
+    )
     assert report.findings == []
     assert sum(report.statuses.values()) + report.patient == SIZE.bodies
     assert report.patient <= 2 + SIZE.bodies // 2_000
@@ -112,17 +118,23 @@ def test_the_fuzzer_repeats_itself_and_notices() -> None:
 @pytest.mark.parametrize(
     "sent", [b"", connections.HEAD[:40], connections.HEAD], ids=["silent", "half a head", "no body"]
 )
-def test_f13_connections_that_say_too_little(served: tuple[str, int], sent: bytes) -> None:
+def test_f13_connections_that_say_too_little(
+    served: tuple[str, int], sent: bytes, record_property: Callable[[str, object], None]
+) -> None:
     url, pid = served
     count = min(SIZE.connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 500)
     seen = asyncio.run(connections.held(url, pid, count, sent, 30))
+    record_property("figures", seen.words(f"{count:,} connections with {len(sent)} bytes of a request"))
     assert (seen.wrong, seen.honest) == (0, 30)
     assert seen.rss_peak - seen.rss_before < 64 * MIB + count * (64 << 10)
 
 
-def test_f13_bodies_byte_by_byte(served: tuple[str, int]) -> None:
+def test_f13_bodies_byte_by_byte(
+    served: tuple[str, int], record_property: Callable[[str, object], None]
+) -> None:
     url, pid = served
     seen = asyncio.run(connections.dripped(url, pid, SIZE.connections // 10, 2.0))
+    record_property("figures", seen.words(f"{SIZE.connections // 10:,} bodies byte by byte"))
     assert seen.wrong == 0 and seen.honest >= 20
     assert seen.rss_peak - seen.rss_before < 64 * MIB
 
@@ -139,10 +151,17 @@ def test_f13_bodies_byte_by_byte(served: tuple[str, int]) -> None:
     ],
 )
 def test_f18_endless_uploads(
-    served: tuple[str, int], path: str, kind: str, line: bool, statuses: set[int]
+    served: tuple[str, int],
+    path: str,
+    kind: str,
+    line: bool,
+    statuses: set[int],
+    record_property: Callable[[str, object], None],
 ) -> None:
     url, pid = served
     seen, status = asyncio.run(connections.poured(url, pid, path, SIZE.body_bytes, kind, line))
+    shape = "lines" if line else "one line"
+    record_property("figures", seen.words(f"{SIZE.body_bytes // MIB:,} MiB as {shape} to {path}: {status}"))
     assert status in statuses
     assert seen.wrong == 0 and seen.honest >= 10
     assert seen.rss_peak - seen.rss_before < 128 * MIB

@@ -167,7 +167,9 @@ def test_the_body_of_a_request_without_a_key_is_not_read(file: Path, make: Make)
 
 
 @pytest.mark.fault
-def test_f22_keys_come_and_go_without_a_restart(file: Path, make: Make) -> None:
+def test_f22_keys_come_and_go_without_a_restart(
+    file: Path, make: Make, record_property: Callable[[str, object], None]
+) -> None:
     first = make("a", Scope.SCORE)
     client = quick(keys_file=str(file))
     held = client.app.state.gateway.access.keys  # type: ignore[attr-defined]
@@ -186,6 +188,9 @@ def test_f22_keys_come_and_go_without_a_restart(file: Path, make: Make) -> None:
     assert status(second) == 200
     keys.write(file, [])
     assert status(second) == 401
+    record_property(
+        "figures", "a removed key is refused and a kept one served at the next look at the file; 0 restarts"
+    )
 
 
 def test_a_key_expires(file: Path, make: Make) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,14 +59,19 @@ def wait_for(condition: Any) -> None:
 
 @pytest.mark.fault
 @pytest.mark.parametrize("path", BODIES)
-def test_f14_work_for_a_client_that_went_away_is_dropped_and_counted(path: str) -> None:
+def test_f14_work_for_a_client_that_went_away_is_dropped_and_counted(
+    path: str, record_property: Callable[[str, object], None]
+) -> None:
     with slow() as (scorer, url):
         body = json.dumps(BODIES[path]).encode()
         with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)) as client:
             head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
             client.sendall(head.encode() + body)
             wait_for(lambda: scorer.began)
+        left = time.monotonic()
         wait_for(lambda: scorer.cancelled)
+        spent = time.monotonic() - left
+        record_property("figures", f"{sum(scorer.began)} items dropped after {spent:.2f} s, and counted")
         assert scorer.cancelled == scorer.began
         wait_for(lambda: f"dropped_items_total {float(scorer.began[0])}" in httpx2.get(url + "/metrics").text)
         assert httpx2.get(url + "/v1/info").json()["items_in_flight"] == 0

@@ -209,7 +209,7 @@ def test_f13_who_takes_no_answer_is_given_up_and_little_waits_for_it(
     with opened(place) as connection:
         connection.sendall(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n")
         assert Slow.ended.wait(10)
-    record_property("figure", f"{max(waited) >> 10} KiB wait in the service for a reader that takes nothing")
+    record_property("figures", f"{max(waited) >> 10} KiB wait in the service for a reader that takes nothing")
     assert 0 < max(waited) <= (64 << 10) + Slow.piece
 
 

@@ -8,6 +8,7 @@ import json
 import socket
 import time
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -91,8 +92,11 @@ BOMB = b'{"items": [' + b" " * (64 << 20)
 @pytest.mark.parametrize(
     ("name", "body"), [("gzip", gzip.compress(BOMB)), ("zstd", zstandard.ZstdCompressor().compress(BOMB))]
 )
-def test_f18_bombs(http: httpx2.Client, name: str, body: bytes) -> None:
+def test_f18_bombs(
+    http: httpx2.Client, name: str, body: bytes, record_property: Callable[[str, object], None]
+) -> None:
     assert len(body) < 1 << 17
+    record_property("figures", f"{len(body) >> 10} KiB of {name} that hold 64 MiB: 413")
     problem(http.post("/v1/score/batch", content=body, headers={"content-encoding": name}), "too-large")
 
 
