@@ -16,7 +16,7 @@ from rich.text import Text
 from reward_service.audit.accepted import Accepted
 from reward_service.audit.model import Demand, Probe
 from reward_service.audit.run import Found, Key, Report
-from reward_service.terminal import table
+from reward_service.commands.terminal import table
 
 COMMAND_LIMIT = 1_500
 """Characters of a command that anybody would paste."""

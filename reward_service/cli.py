@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from reward_service import audit_cli, batch_cli, filter_cli, keys_cli, report_cli, sandbox_cli
-from reward_service.batch_cli import Via
+from reward_service.commands import audit, batch, filters, keys, report, sandbox
+from reward_service.commands.batch import Via
 from reward_service.load import command as load_command
 from reward_service.types import Profile
 
@@ -39,14 +39,14 @@ app = typer.Typer(
 
 STOPPED, USAGE, SOME_ERRORS, INTERRUPTED = 1, 2, 3, 130
 
-app.add_typer(batch_cli.app, name="batch")
-app.add_typer(sandbox_cli.app, name="sandbox")
-app.add_typer(keys_cli.app, name="keys")
-app.command()(batch_cli.rescore)
+app.add_typer(batch.app, name="batch")
+app.add_typer(sandbox.app, name="sandbox")
+app.add_typer(keys.app, name="keys")
+app.command()(batch.rescore)
 app.command()(load_command.load)
-app.command()(report_cli.report)
-app.command()(audit_cli.audit)
-app.command("filter")(filter_cli.filter_prompts)
+app.command()(report.report)
+app.command()(audit.audit)
+app.command("filter")(filters.filter_prompts)
 
 
 def main() -> None:
@@ -136,7 +136,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
     finally:
         logging.disable(before)
     if as_json:
-        from reward_service import terminal
+        from reward_service.commands import terminal
 
         typer.echo(terminal.as_json([asdict(finding) for finding in found]))
     else:
@@ -173,7 +173,7 @@ def score(
         typer.Option("--out", "-o", help="*.jsonl, *.jsonl.gz, *.jsonl.zst or *.parquet", show_default=False),
     ],
     url: Annotated[str | None, typer.Option(help="Score on this service, not in this process.")] = None,
-    api_key: batch_cli.ApiKey = None,
+    api_key: batch.ApiKey = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start again; else go on where it stopped.")
     ] = False,
@@ -213,9 +213,9 @@ def score(
     Exit code: 0 all rows judged, 3 some rows are errors, 2 wrong usage, 1 had to stop (run it again to go on).
     """
     from reward_service.bulk import Job, Run, Stopped
+    from reward_service.commands.terminal import progress
     from reward_service.dump import Refused
     from reward_service.errors import PoolBroken
-    from reward_service.terminal import progress
 
     if url is not None and processes is not None:
         fail("--processes is for scoring in this process; the service at --url has its own")
@@ -282,7 +282,7 @@ async def _score(
 
 
 def _say_what_was_done(run: Run, seconds: float) -> None:
-    from reward_service import terminal
+    from reward_service.commands import terminal
 
     out = console()
     terminal.show_summary(out, run.summary, run.rows.grouped_by)
@@ -302,7 +302,7 @@ def data_sources(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """List what is routed where; with a name, its ground-truth format and an example."""
-    from reward_service import terminal
+    from reward_service.commands import terminal
     from reward_service.registry import load
 
     registry = load()
@@ -340,10 +340,10 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Judge one item, and say what was extracted, which rule fired, and why. Flags override the file's fields."""
-    from reward_service import terminal
+    from reward_service.commands import terminal
+    from reward_service.commands.explained import show_explained
     from reward_service.dump import Refused
     from reward_service.local import explained, item_in
-    from reward_service.terminal_explain import show_explained
 
     given = {
         "data_source": data_source,

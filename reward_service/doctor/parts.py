@@ -39,7 +39,7 @@ async def checking(settings: Settings) -> list[Finding]:
 
 async def sandbox(settings: Settings) -> list[Finding]:
     """An engine or bubblewrap is there, and runs a program of one line."""
-    from reward_service.sandbox_cli import engine_status
+    from reward_service.commands.sandbox import engine_status
 
     if settings.sandbox == "none":
         return [skip("sandbox", "REWARD_SERVICE_SANDBOX=none: code items are errors")]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reward_service.batch_cli import DEFAULT_URL, SOME_ERRORS, STOPPED, ApiKey, Url, fail
+from reward_service.commands.batch import DEFAULT_URL, SOME_ERRORS, STOPPED, ApiKey, Url, fail
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 import zstandard
 
-from reward_service.batch_cli import Via
 from reward_service.bulk import Job, Run, Stopped
+from reward_service.commands.batch import Via
 from reward_service.remote import Service
 from reward_service.remote_batch import NoBatch, note_path, read_note, score_via
 from reward_service.types import Reason, accept, cannot_judge

@@ -12,8 +12,9 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner
 
-from reward_service import sandbox_cli, sandbox_images
+from reward_service import sandbox_images
 from reward_service.adapters.docker_api import EngineApi, EngineError
+from reward_service.commands import sandbox
 from reward_service.sandbox_images import (
     DEFAULT_BASE,
     OWN_BASE,
@@ -150,7 +151,7 @@ def test_without_registry_and_debootstrap_it_says_what_to_do(
 
 
 def test_build_without_an_engine_says_so() -> None:
-    done = CliRunner().invoke(sandbox_cli.app, ["build", "--host", "unix:///nowhere/docker.sock"])
+    done = CliRunner().invoke(sandbox.app, ["build", "--host", "unix:///nowhere/docker.sock"])
     assert done.exit_code == 1
     assert "nowhere/docker.sock" in done.stderr
     assert not done.stdout
@@ -158,7 +159,7 @@ def test_build_without_an_engine_says_so() -> None:
 
 def test_status_with_nothing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reward_service.adapters.bubblewrap.missing", lambda: "bubblewrap is not installed")
-    done = CliRunner().invoke(sandbox_cli.app, ["status", "--host", "unix:///nowhere/docker.sock"])
+    done = CliRunner().invoke(sandbox.app, ["status", "--host", "unix:///nowhere/docker.sock"])
     assert done.exit_code == 1
     assert "none: unix:///nowhere/docker.sock" in done.stdout
     assert "apt-get install docker.io" in done.stderr
@@ -166,7 +167,7 @@ def test_status_with_nothing_says_what_to_install(monkeypatch: pytest.MonkeyPatc
 
 def test_status_with_bubblewrap_alone_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reward_service.adapters.bubblewrap.missing", lambda: "")
-    done = CliRunner().invoke(sandbox_cli.app, ["status", "--host", "unix:///nowhere/docker.sock"])
+    done = CliRunner().invoke(sandbox.app, ["status", "--host", "unix:///nowhere/docker.sock"])
     assert done.exit_code == 0
     assert "ready" in done.stdout
 
@@ -192,7 +193,7 @@ def test_what_weakens_the_sandbox_is_said(
     info: dict[str, Any], runc: str, said: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DOCKER_HOST", raising=False)
-    found = sandbox_cli.warnings(info, {"runc": runc})
+    found = sandbox.warnings(info, {"runc": runc})
     assert (len(found) == 1 and said in found[0]) if said else not found
 
 

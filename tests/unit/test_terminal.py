@@ -8,14 +8,14 @@ import json
 import pytest
 from rich.console import Console
 
-from reward_service import terminal as module
 from reward_service.analysis.summary import Summary
 from reward_service.bulk import Progress
+from reward_service.commands import terminal as module
+from reward_service.commands.explained import show_explained
+from reward_service.commands.terminal import as_json, progress, show_summary
 from reward_service.engine.scorer import Row, Scored
 from reward_service.gateway.explanation import explanation
 from reward_service.registry import Registry
-from reward_service.terminal import as_json, progress, show_summary
-from reward_service.terminal_explain import show_explained
 from reward_service.types import Reason, reject
 from reward_service.visible import clean
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reward_service.terminal import NONE, table
+from reward_service.commands.terminal import NONE, table
 from reward_service.visible import clean
 
 AROUND = 400

@@ -287,9 +287,9 @@ def rescore(
     as_json: Annotated[bool, typer.Option("--json", help="The comparison as JSON.")] = False,
 ) -> None:
     """Score a scored dump again with the current handlers, and report which verdicts flipped."""
-    from reward_service import terminal
     from reward_service.cli import console
     from reward_service.cli import score as score_dump
+    from reward_service.commands import terminal
 
     try:
         score_dump(

@@ -48,10 +48,10 @@ def report(
     """Make a page of a scored dump: scores with intervals, pass@k, length, reasons, slow rows, rows to look at."""
     from reward_service.analysis.report import Ask, make
     from reward_service.cli import STOPPED, console, fail, settings_with
+    from reward_service.commands.terminal import progress
     from reward_service.dump import Refused
     from reward_service.local import all_explained
     from reward_service.registry import load
-    from reward_service.terminal import progress
 
     settings = settings_with(spare_processes=0)
     ask = Ask(dump, column, before, before_column, group_by, samples)

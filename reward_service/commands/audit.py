@@ -123,8 +123,8 @@ class _chosen:
         err: Any,
         quiet: bool,
     ) -> None:
+        from reward_service.commands.terminal import progress
         from reward_service.dump import open_input
-        from reward_service.terminal import progress
 
         path = Path("/dev/stdin") if str(dump) == "-" else dump
         self._input = open_input(path, "") if path is not None else None
