@@ -12,7 +12,9 @@ import httpx2
 
 from reward_service.client.durable import BatchRun
 from reward_service.client.options import Options, post_of
-from reward_service.client.protocol import Call, Chunk, ClientError, Lines, Reward
+from reward_service.client.protocol import Call, Chunk, Reward
+
+BROKEN = (httpx2.TransportError, httpx2.InvalidURL)
 
 
 class AsyncClient:
@@ -88,32 +90,24 @@ class AsyncClient:
         progress: Callable[[int, int], object] | None = None,
     ) -> list[Reward]:
         """One `Reward` per item, in their order, through a durable batch; see `Client.score_batch`."""
-        run = BatchRun(items, deadline_seconds, key, window)
+        run = BatchRun(items, deadline_seconds, key, window, progress)
         while not run.over:
             try:
-                pause = await self._batch_step(run, len(items), progress)
-            except (httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
-                raise ClientError(f"{self._options.url}: {error}") from None
-            except httpx2.TransportError as error:
-                pause = run.broken(f"{type(error).__name__}: {error}".removesuffix(": "))
+                pause = await self._batch_step(run)
+            except BROKEN as error:
+                pause = run.broken(self._options.trouble(error))
             await asyncio.sleep(pause)
         return run.rewards()
 
-    async def _batch_step(
-        self, run: BatchRun, total: int, progress: Callable[[int, int], object] | None
-    ) -> float:
+    async def _batch_step(self, run: BatchRun) -> float:
         if run.batch_id is None:
             reply = await self._http().post(**run.create())
             return run.created(reply.status_code, reply.headers, reply.content)
         async with self._http().stream("GET", **run.read()) as reply:
             if reply.status_code != 200:
                 return run.ended(reply.status_code, reply.headers, await reply.aread())
-            lines = Lines()
             async for data in reply.aiter_bytes():
-                for line in lines.feed(data):
-                    run.line(line)
-                if progress is not None:
-                    progress(total - run.missing, total)
+                run.feed(data)
                 if run.over:
                     return 0.0
         return run.ended(200, {}, b"")
@@ -133,10 +127,8 @@ class AsyncClient:
             request = post_of(self._options, chunk, call.remaining)
             try:
                 reply = await self._http().post(**request)
-            except (httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
-                raise ClientError(f"{self._options.url}: {error}") from None
-            except httpx2.TransportError as error:
-                again, pause = call.failed(chunk, f"{type(error).__name__}: {error}".removesuffix(": "))
+            except BROKEN as error:
+                again, pause = call.failed(chunk, self._options.trouble(error))
             else:
                 again, pause = call.answered(chunk, reply.status_code, reply.headers, reply.content)
             todo += again

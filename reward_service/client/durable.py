@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from reward_service.client.protocol import (
     BUSY,
     ClientError,
+    Lines,
     Reward,
     backoff,
     encode_item,
@@ -35,7 +36,12 @@ class BatchRun:
     """One `score_batch` call: the body to create the batch with, how far its results were read, and the rewards."""
 
     def __init__(
-        self, items: Sequence[Mapping[str, Any]], seconds: float, key: str | None, window: str
+        self,
+        items: Sequence[Mapping[str, Any]],
+        seconds: float,
+        key: str | None,
+        window: str,
+        progress: Callable[[int, int], object] | None = None,
     ) -> None:
         lines = [encode_item({**item, "id": place}) for place, item in enumerate(items)]
         self.body = b"\n".join(lines) + b"\n"
@@ -45,6 +51,8 @@ class BatchRun:
         self._rewards: list[Reward | None] = [None] * len(items)
         self.missing = len(items)
         """Items without a reward."""
+        self._progress = progress
+        self._lines = Lines()
         self._cursor: str | None = None
         self._until = time.monotonic() + seconds
         self._attempts = 0
@@ -85,8 +93,16 @@ class BatchRun:
 
     def read(self) -> dict[str, Any]:
         """Arguments for reading on."""
+        self._lines = Lines()
         params = {"order": "completion"} if self._cursor is None else {"cursor": self._cursor}
         return {"url": f"/v1/batches/{self.batch_id}/results", "params": params, "timeout": READ_SECONDS}
+
+    def feed(self, data: bytes) -> None:
+        """Take in bytes of results, and tell how far it is."""
+        for line in self._lines.feed(data):
+            self.line(line)
+        if self._progress is not None:
+            self._progress(len(self._rewards) - self.missing, len(self._rewards))
 
     def line(self, line: bytes) -> None:
         """Take in a line of results. ClientError for one that is none."""

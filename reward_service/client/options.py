@@ -40,6 +40,14 @@ class Options:
         del fields["url"]
         return fields
 
+    def trouble(self, error: Exception) -> str:
+        """What broke on the way, in words. ClientError if it is the address that is wrong."""
+        import httpx2
+
+        if isinstance(error, (httpx2.UnsupportedProtocol, httpx2.InvalidURL)):
+            raise ClientError(f"{self.url}: {error}") from None
+        return f"{type(error).__name__}: {error}".removesuffix(": ")
+
     def http(self) -> dict[str, Any]:
         """Arguments for an httpx2 client."""
         import httpx2

@@ -14,7 +14,9 @@ import httpx2
 
 from reward_service.client.durable import BatchRun
 from reward_service.client.options import Options, post_of
-from reward_service.client.protocol import Call, Chunk, ClientError, Lines, Reward
+from reward_service.client.protocol import Call, Chunk, Reward
+
+BROKEN = (httpx2.TransportError, httpx2.InvalidURL)
 
 
 class Client:
@@ -96,30 +98,24 @@ class Client:
         key: the Idempotency-Key; the items' own hash otherwise, so that calling again goes on with the same batch.
         window: the batch's own time limit. ClientError for a mistake of the caller's, such as an item that is none.
         """
-        run = BatchRun(items, deadline_seconds, key, window)
+        run = BatchRun(items, deadline_seconds, key, window, progress)
         while not run.over:
             try:
-                pause = self._batch_step(run, len(items), progress)
-            except (httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
-                raise ClientError(f"{self._options.url}: {error}") from None
-            except httpx2.TransportError as error:
-                pause = run.broken(f"{type(error).__name__}: {error}".removesuffix(": "))
+                pause = self._batch_step(run)
+            except BROKEN as error:
+                pause = run.broken(self._options.trouble(error))
             time.sleep(pause)
         return run.rewards()
 
-    def _batch_step(self, run: BatchRun, total: int, progress: Callable[[int, int], object] | None) -> float:
+    def _batch_step(self, run: BatchRun) -> float:
         if run.batch_id is None:
             reply = self._http().post(**run.create())
             return run.created(reply.status_code, reply.headers, reply.content)
         with self._http().stream("GET", **run.read()) as reply:
             if reply.status_code != 200:
                 return run.ended(reply.status_code, reply.headers, reply.read())
-            lines = Lines()
             for data in reply.iter_bytes():
-                for line in lines.feed(data):
-                    run.line(line)
-                if progress is not None:
-                    progress(total - run.missing, total)
+                run.feed(data)
                 if run.over:
                     return 0.0
         return run.ended(200, {}, b"")
@@ -139,10 +135,8 @@ class Client:
             request = post_of(self._options, chunk, call.remaining)
             try:
                 reply = self._http().post(**request)
-            except (httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
-                raise ClientError(f"{self._options.url}: {error}") from None
-            except httpx2.TransportError as error:
-                again, pause = call.failed(chunk, f"{type(error).__name__}: {error}".removesuffix(": "))
+            except BROKEN as error:
+                again, pause = call.failed(chunk, self._options.trouble(error))
             else:
                 again, pause = call.answered(chunk, reply.status_code, reply.headers, reply.content)
             todo += again
