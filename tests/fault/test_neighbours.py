@@ -29,8 +29,11 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(1800 if FULL else 240)]
 MIB = 1 << 20
 PLACES = 2
 MEMORY = 512 * MIB
+PLACE_MEMORY = 2048 * MIB
+"""What a place may have at the most, whatever is in it: the limit of its container or cgroup."""
 WALL = 4.0
-RATIO = 2.0
+RATIO, ONE_KIND_RATIO = 2.0, 3.0
+"""Of p95: over everything, and beside one kind, of which there are too few items for a sharp bound."""
 ITEMS = often(3, 20)
 ROUNDS = often(1, 3)
 
@@ -131,7 +134,13 @@ class Neighbour:
 
     def run(self, program: str) -> str:
         """How somebody's program ended."""
-        limits = {"cpu_seconds": WALL, "wall_seconds": WALL, "total_cpu_seconds": 600, "memory_bytes": MEMORY}
+        limits = {
+            "cpu_seconds": WALL,
+            "wall_seconds": WALL,
+            "total_cpu_seconds": 600,
+            "memory_bytes": MEMORY,
+            "output_bytes": 1 << 16,
+        }
         reply = self.http.post(
             "/v1/run", json={"program": program, "limits": limits}, params={"deadline_seconds": 120}
         )
@@ -169,6 +178,7 @@ def test_f12_what_honest_programs_feel_beside_hostile_ones(
 ) -> None:
     settings = {"sandbox": engine, "sandbox_places": str(PLACES), "processes": "1"}
     ratios: dict[str, float] = {}
+    all_alone, all_beside = list[float](), list[float]()
     with (
         running_host(engine) as more,
         service("reward_service.registry:load", **settings, **more) as (url, _),
@@ -185,18 +195,21 @@ def test_f12_what_honest_programs_feel_beside_hostile_ones(
                     beside += took
                     assert set(ended) <= endings, f"{name}: {ended}"
                 ratios[name] = p95(beside) / p95(alone)
+                all_alone += alone
+                all_beside += beside
             time.sleep(2)
             free, used = host.look()
+    ratio = p95(all_beside) / p95(all_alone)
     figures = (
-        f"{it.number} honest items, {len(it.wrong)} not paid; p95 beside / alone: "
+        f"{it.number} honest items, {len(it.wrong)} not paid; p95 beside / alone {ratio:.2f}: "
         + ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
         + f"; host memory at most -{(host.memory - host.least) // MIB} MiB, afterwards {(free - host.memory) // MIB:+d} MiB; "
         f"disk at most {(host.most - host.disk) // MIB:+d} MiB, afterwards {(used - host.disk) // MIB:+d} MiB"
     )
     request.node.user_properties.append(("figures", figures))
     assert it.wrong == []
-    assert host.memory - host.least < PLACES * MEMORY + 1024 * MIB
+    assert host.memory - host.least < PLACE_MEMORY + 1024 * MIB
     assert free > host.memory - 512 * MIB
     assert used < host.disk + 256 * MIB
     if FULL:
-        assert max(ratios.values()) <= RATIO, figures
+        assert ratio <= RATIO and max(ratios.values()) <= ONE_KIND_RATIO, figures
