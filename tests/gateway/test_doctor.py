@@ -15,6 +15,8 @@ from reward_service.cli import app
 from reward_service.doctor import State, examine, machine, parts
 from reward_service.keys import Scope
 from reward_service.settings import Settings
+from tests.engine import docker_host, docker_image  # noqa: F401 - fixtures
+from tests.fault.test_judge import Behaviour, endpoint, gullible, honest
 from tests.redis_server import Server
 
 
@@ -98,6 +100,30 @@ async def test_a_judge_that_is_away_fails() -> None:
     (finding,) = await parts.judge(settings)
     assert finding.state is State.FAIL and finding.advice
     assert states(await parts.judge(Settings())) == {"judge": State.SKIP}
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "state", "seen"),
+    [(honest, State.OK, "tells right from wrong"), (gullible, State.FAIL, "where yes, no is right")],
+    ids=["honest", "gullible"],
+)
+async def test_a_judge_is_asked_what_is_right_and_what_is_wrong(
+    behaviour: Behaviour, state: State, seen: str
+) -> None:
+    async with endpoint(behaviour) as (url, asked):
+        (finding,) = await parts.judge(Settings(judge_urls=url, judge_model="m"))
+    assert (finding.state, len(asked)) == (state, 2) and seen in finding.seen
+
+
+@pytest.mark.docker
+async def test_a_program_runs_on_the_engine(docker_host: str, docker_image: str) -> None:  # noqa: F811
+    on_engine = Settings(sandbox="docker", sandbox_hosts=docker_host, sandbox_image=docker_image)
+    found = await parts.sandbox(on_engine)
+    assert states(found)["engine"] is State.OK and states(found)["sandbox"] is State.OK
+    assert "a program of one line ran" in found[-1].seen
+    nowhere = await parts.sandbox(Settings(sandbox="docker", sandbox_hosts="unix:///nowhere/docker.sock"))
+    assert states(nowhere)["sandbox"] is State.FAIL
+    assert "reward-service sandbox build" in nowhere[-1].advice
 
 
 async def test_a_check_that_breaks_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
