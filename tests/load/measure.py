@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -81,9 +81,16 @@ def free_port() -> int:
 @contextmanager
 def service(loader: str, **environment: str) -> Iterator[tuple[str, int]]:
     """A service in a process of its own; yields its URL and process id."""
+    with serving(["tests.load.serve", loader], **environment) as found:
+        yield found
+
+
+@contextmanager
+def serving(module: Sequence[str], **environment: str) -> Iterator[tuple[str, int]]:
+    """A module that serves on the port that is its last argument, in a process of its own; yields its URL and process id."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.load.serve", loader, str(port)],
+        [sys.executable, "-m", *module, str(port)],
         env={
             **os.environ,
             **{f"REWARD_SERVICE_{name.upper()}": value for name, value in environment.items()},
