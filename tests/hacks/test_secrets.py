@@ -20,7 +20,7 @@ import httpx2
 import pytest
 import redis
 
-from tests.engine import need
+from tests.fault.test_cheats_under_load import running_host
 from tests.hacks.containment import CASES
 from tests.hacks.test_code_hacks import row_of
 from tests.load.measure import service
@@ -73,9 +73,8 @@ def forms(word: str) -> set[str]:
     return found
 
 
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
-    need("bwrap")
+@pytest.fixture(scope="module", params=["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)])
+def planted(request: pytest.FixtureRequest) -> Iterator[Planted]:
     places = (
         "environment",
         "judge key",
@@ -102,13 +101,14 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
     store.set("somebody:else", words["redis value"])
     store.set("reward:planted", words["own redis value"])
     environment = {
-        "redis_url": server.url, "redis_password": words["redis password"], "sandbox": "bubblewrap", "sandbox_places": "2", "processes": "1",
+        "redis_url": server.url, "redis_password": words["redis password"], "sandbox": request.param, "sandbox_places": "2", "processes": "1",
         "judge_api_key": words["judge key"], "judge_urls": "http://127.0.0.1:9", "judge_model": "m", "judge_canary_seconds": "0",
     }  # fmt: skip
     os.environ["SECRET_TOKEN"] = words["environment"]
     try:
         with (
-            service("reward_service.registry:load", **environment) as (url, _),
+            running_host(request.param) as engine,
+            service("reward_service.registry:load", **environment, **engine) as (url, _),
             httpx2.Client(base_url=url, timeout=120) as http,
         ):
             yield Planted(http, words, server, files)
