@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from reward_service.commands import audit, batch, filters, keys, report, sandbox
+from reward_service.commands import audit, batch, filters, keys, load, report, sandbox
 from reward_service.commands.batch import Via
-from reward_service.load import command as load_command
 from reward_service.types import Profile
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ app.add_typer(batch.app, name="batch")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(keys.app, name="keys")
 app.command()(batch.rescore)
-app.command()(load_command.load)
+app.command()(load.load)
 app.command()(report.report)
 app.command()(audit.audit)
 app.command("filter")(filters.filter_prompts)

@@ -62,10 +62,10 @@ def audit(
 
     Exit code: 0 no violation, 3 violations, 2 wrong usage, 1 had to stop or could judge nothing.
     """
-    from reward_service import audit_report
     from reward_service.audit import accepted as argued
     from reward_service.bulk import Stopped
     from reward_service.cli import console
+    from reward_service.commands import audit_report
     from reward_service.dump import Refused
     from reward_service.errors import PoolBroken
     from reward_service.registry import load
@@ -210,7 +210,7 @@ async def _audited(
 
 def _written(report: Report, known: Accepted, seed: int, json_out: Path | None, save: Path | None) -> None:
 
-    from reward_service import audit_report
+    from reward_service.commands import audit_report
 
     data = audit_report.as_data(report, known, seed)
     if json_out is not None:

@@ -14,7 +14,7 @@ import pytest
 from reward_service.audit import accepted, catalogue, cheats, kits_tables, learned, numbers, subjects
 from reward_service.audit.model import Demand, Hooks, Probe, Subject
 from reward_service.audit.run import Audit, Report
-from reward_service.audit_report import command
+from reward_service.commands.audit_report import command
 from reward_service.registry import Registry, Source, handler, load
 from reward_service.types import (
     Domain,
