@@ -29,6 +29,7 @@ from reward_service.gateway import (
     access,
     batches,
     dialects,
+    docs,
     explain,
     files,
     pages,
@@ -114,6 +115,8 @@ def create_app(engine: Engine, settings: Settings, jobs: Batches | None = None) 
         version=__version__,
         summary="Verified rewards for reinforcement learning on language models.",
         lifespan=lifespan,
+        docs_url=None,  # `docs.py` has them
+        redoc_url=None,
         exception_handlers={
             ServiceError: problems.on_service_error,
             HTTPException: problems.on_http_exception,
@@ -140,6 +143,7 @@ def create_app(engine: Engine, settings: Settings, jobs: Batches | None = None) 
     _information_routes(app, gateway, jobs)
     telemetry.add_routes(app, gateway, PROBLEM_RESPONSES)
     dialects.mount(app, gateway)
+    docs.add_routes(app)
     if settings.dashboard:
         pages.add_routes(app)
     access.guard(app, gateway.access, settings.dialect_prefix)
