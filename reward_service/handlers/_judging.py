@@ -46,6 +46,7 @@ _VERDICTS = re.compile(
     r"final (?:decision|grade|verdict|judge?ment|score|rating)|\bverdict\b|\bgrad(?:e|er|ing)\b|\bjudge?ment\b"
     r"|\b(?:answer|student|response|solution|submission|candidate|it|this|that) (?:is|was|are|should be|must be|seems) "
     r"(?:\w+ )?(?:right|correct|valid|true|accurate|equivalent|verified|accepted|approved|equal)\b"
+    r"|\b(?:answer|response|solution|submission) (?:\w+ ){1,8}(?:is|was) (?:\w+ )?(?:right|correct|true|valid|accurate|equivalent)\b"
     r"|\b(?:mark(?:ed)?|count(?:ed)?|treat(?:ed)?|accept(?:ed)?|grade[d]?|score[d]?) (?:\w+ ){0,3}(?:correct|right|true)\b"
     r"|\bfull (?:marks?|credit|score|points)\b|\bverified\b|\bapproved\b|\bcorrectness\b"
     r"|\b(?:ignore|disregard|forget|override|bypass)\b.{0,60}\b(?:instruction|prompt|rule|above|previous|prior|everything|all)"

@@ -69,7 +69,7 @@ def judge(item: Item, notes: Any, results: Sequence[Opinion]) -> Outcome:
 
 @handler(
     "science",
-    version="3",
+    version="4",
     domain=Domain.SCIENCE,
     sources=SOURCES,
     reads=READS,
