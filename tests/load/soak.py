@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from reward_service.adapters.docker_api import EngineApi, EngineError
 from reward_service.adapters.docker_spec import OWNER
@@ -456,8 +457,11 @@ def main() -> int:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="reward-soak-") as folder, ExitStack() as stack:
         if asked.sandbox == "docker":
-            os.environ["DOCKER_HOST"] = stack.enter_context(running())
-            image(os.environ["DOCKER_HOST"])
+            try:
+                os.environ["DOCKER_HOST"] = stack.enter_context(running())
+                image(os.environ["DOCKER_HOST"])
+            except (pytest.skip.Exception, pytest.fail.Exception) as error:
+                parser.error(f"no container engine: {error}; --sandbox bubblewrap does without")
         server = Server(port=0)
         try:
             report = asyncio.run(run(asked, server, Path(folder)))
