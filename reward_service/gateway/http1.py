@@ -22,6 +22,8 @@ HEAD_BYTES = 64 << 10
 FRAMING_RATIO = 16
 """Bytes of framing for one of a body: a chunk of one byte has five, and a `;name=value` is allowed."""
 STALL_SECONDS = 300.0
+WAITING_BYTES = 48 << 10
+"""Beyond which a stream makes no more; with the last piece of it (`stream.PIECE_BYTES`) 64 KiB wait for a reader."""
 TOO_LARGE = f"the head of the request has more than {HEAD_BYTES} bytes"
 
 
@@ -42,6 +44,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """uvicorn's."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(WAITING_BYTES)
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_late)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import BinaryIO, cast
 
@@ -30,6 +30,7 @@ GROUP_BYTES = 4 << 20
 IN_FLIGHT = 3
 """Groups being scored while the next one is read."""
 IDLE_SECONDS = 0.02
+PIECE_BYTES = 16 << 10
 SPOOL_BYTES = 4 << 30
 """Of results that nobody has taken: then reading waits until they are taken, or the connection is given up."""
 
@@ -52,10 +53,22 @@ class StreamedReply(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         async with aclosing(cast("AsyncGenerator[bytes, None]", self._body)) as body:
             async for data in body:
-                await send({"type": "http.response.body", "body": data, "more_body": True})
+                for piece in pieces_of(data):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
                 if self._request._stream_consumed and await self._request.is_disconnected():
                     raise ClientDisconnect
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def pieces_of(data: bytes) -> Iterator[bytes]:
+    """The bytes in pieces of at most PIECE_BYTES that end where a line does, if a line is no longer than that."""
+    start = 0
+    while start < len(data):
+        end = start + PIECE_BYTES
+        if end < len(data):
+            end = data.rfind(b"\n", start, end) + 1 or end
+        yield data[start:end]
+        start = end
 
 
 Score = Callable[[Sequence[ItemIn]], Awaitable[list[Scored]]]

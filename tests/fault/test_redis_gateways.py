@@ -103,6 +103,7 @@ async def test_f9_reading_results_goes_on_at_the_cursor_whatever_broke(fleet: Fl
                             break
             assert sorted(seen) == list(range(len(sent)))
             assert order is Order.COMPLETION or seen == list(range(len(sent)))
+            fleet.figures[f"breaks of {order.value} order"] = breaks
         await fleet.check(desk, batch, sent)
 
 
@@ -282,6 +283,7 @@ async def test_f15_fifty_gateways_send_one_key_at_once(fleet: Fleet) -> None:
         await finished(one, batch, 30)
         await fleet.check(one, batch, sent)
         assert len(await one.of_tenant("", limit=100)) == 1
+    fleet.figures |= {"submissions at once": len(submitted), "batch": 1, "replays": len(submitted) - 1}
 
 
 async def test_f24_live_calls_overtake_a_flood_of_batches_which_goes_on(fleet: Fleet) -> None:

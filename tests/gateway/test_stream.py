@@ -164,6 +164,18 @@ async def test_lines_do_not_depend_on_how_the_bytes_arrive(parts: list[bytes], l
     assert [line async for line in lines(arrive(parts), longest)] == expected
 
 
+@given(st.lists(st.integers(0, 300), max_size=30), st.integers(50, 200))
+def test_pieces_are_small_and_end_where_lines_do(lengths: list[int], most: int) -> None:
+    data = b"".join(b"x" * length + b"\n" for length in lengths)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream, "PIECE_BYTES", most)
+        pieces = list(stream.pieces_of(data))
+    assert b"".join(pieces) == data
+    assert all(0 < len(piece) <= most for piece in pieces)
+    if max(lengths, default=0) < most:
+        assert all(piece.endswith(b"\n") for piece in pieces)
+
+
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=30), st.integers(0, 60))
 async def test_a_spool_gives_back_what_was_put_in_order(pieces: list[bytes], memory: int) -> None:
     spool = Spool(memory)
