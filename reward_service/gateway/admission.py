@@ -31,6 +31,9 @@ TENANT_SHARE = 0.9
 """Of the places, what one tenant may have."""
 DEADLINE_SHARE = 0.8
 """How much of its deadline a request may be expected to take."""
+STANDING_SECONDS, STANDING_SHARE = 5.0, 0.35
+"""How much, once requests have been refused for this long without a pause: a burst may fill the time that it has, but
+a queue that only stands makes everybody slow, and goes on doing so long after the overload."""
 
 
 class Admission:
@@ -47,6 +50,8 @@ class Admission:
         self._left: deque[tuple[float, int]] = deque()
         self._judged = judged
         self._marks: deque[tuple[float, int]] = deque()
+        self._refusing = (0.0, 0.0)
+        """When the last run of refusals began, and its latest one."""
         self.under_way = 0
 
     def _fits(self, items: int) -> bool:
@@ -95,12 +100,16 @@ class Admission:
             self._mark()
 
     def _refuse_late(self, items: int, seconds: float) -> None:
-        expected = self.expected_seconds(items)
-        if expected is not None and expected > DEADLINE_SHARE * seconds:
+        expected, now = self.expected_seconds(items), time.monotonic()
+        since, last = self._refusing
+        standing = now - last < STANDING_SECONDS < now - since
+        share = STANDING_SHARE if standing else DEADLINE_SHARE
+        if expected is not None and expected > share * seconds:
+            self._refusing = (since if now - last < STANDING_SECONDS else now, now)
             raise Overloaded(
                 f"{self.under_way} items are under way, so that this request would take about {expected:.1f} s; it has "
                 f"{seconds:.1f} s",
-                retry_after=min(LONGEST_RETURN, max(1.0, expected - DEADLINE_SHARE * seconds)),
+                retry_after=min(LONGEST_RETURN, max(1.0, expected - share * seconds)),
             )
 
     def expected_seconds(self, items: int) -> float | None:

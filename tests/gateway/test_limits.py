@@ -206,6 +206,31 @@ async def test_who_cannot_make_its_deadline_is_refused_at_once(monkeypatch: pyte
         assert admission.expected_seconds(0) is None  # too little to tell
 
 
+async def test_a_queue_that_stands_may_be_less_long_than_a_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reward_service.gateway.admission.LEAST_SECONDS", 0.1)
+    monkeypatch.setattr("reward_service.gateway.admission.STANDING_SECONDS", 0.5)
+    started = time.monotonic()
+    admission = Admission(100_000, lambda: int(1_000 * (time.monotonic() - started)))  # a thousand a second
+
+    async def let_in(seconds: float) -> bool:
+        try:
+            async with admission.admit(10, wait=False, seconds=seconds):
+                return True
+        except Overloaded:
+            return False
+
+    async with admission.admit(5_000, wait=False):
+        await asyncio.sleep(0.3)
+        assert await let_in(10.0)  # some five seconds of the ten that it has: a burst
+        until = time.monotonic() + 0.8
+        while time.monotonic() < until:
+            assert not await let_in(1.0)
+            await asyncio.sleep(0.05)
+        assert not await let_in(10.0) and await let_in(30.0)
+        await asyncio.sleep(0.7)  # nobody was refused meanwhile
+        assert await let_in(10.0)
+
+
 async def test_what_stands_still_says_nothing() -> None:
     admission = Admission(100_000)
     async with admission.admit(5_000, wait=False):
