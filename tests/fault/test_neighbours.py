@@ -3,7 +3,7 @@
 For each kind, blocks of honest items without and with a hostile program under way take turns in one run, so that the machine's own
 moods fall on both. What must hold: the hostile one ends with the status of its kind; the honest ones are paid, and their p95 is at most
 twice what it is without; the host's memory and disk are afterwards what they were, and meanwhile what the places may have. How fast
-things are is asserted with FAULT=1 only.
+things are, and what the host has, is asserted with FAULT=1 only.
 """
 
 from __future__ import annotations
@@ -208,8 +208,8 @@ def test_f12_what_honest_programs_feel_beside_hostile_ones(
     )
     request.node.user_properties.append(("figures", figures))
     assert it.wrong == []
-    assert host.memory - host.least < PLACE_MEMORY + 1024 * MIB
-    assert free > host.memory - 512 * MIB
-    assert used < host.disk + 256 * MIB
-    if FULL:
+    if FULL:  # the host's own figures mean something where nothing else runs
+        assert host.memory - host.least < PLACE_MEMORY + 1024 * MIB
+        assert free > host.memory - 512 * MIB
+        assert used < host.disk + 256 * MIB
         assert ratio <= RATIO and max(ratios.values()) <= ONE_KIND_RATIO, figures

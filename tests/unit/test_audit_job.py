@@ -164,10 +164,9 @@ async def test_a_judge_model_that_says_yes_to_anything_is_found_out(verdict: Ver
     report = await Audit(Scores(scorer, 0.0)).run([subject])
     names = {key.name for key in report.violations}
     if verdict is Verdict.YES:
-        assert {"miss.something_else", "hedge.not_right", "talk.praise_boxed"} <= names
-        assert not any(
-            name.startswith(("nothing.", "thinking.", "format.", "talk.verdict")) for name in names
-        )
+        assert {"miss.something_else", "hedge.not_right"} <= names
+        refused = ("nothing.", "thinking.", "format.", "talk.verdict", "talk.praise")
+        assert not any(name.startswith(refused) for name in names)
     else:
         assert names == set()
 
