@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -11,7 +12,8 @@ FAULTS = set(range(1, 26))
 
 def rows() -> dict[int, set[str]]:
     """Number -> the files that its row names before a semicolon."""
-    found = re.findall(r"^\| F(\d+) \|.*\| ([^|]+) \|$", (ROOT / "docs" / "faults.md").read_text(), re.M)
+    page = (ROOT / "docs" / "faults.md").read_text().partition("## Figures")[0]
+    found = re.findall(r"^\| F(\d+) \|.*\| ([^|]+) \|$", page, re.M)
     return {int(number): set(re.findall(r"`([^`]+)`", cell.partition(";")[0])) for number, cell in found}
 
 
@@ -27,6 +29,13 @@ def named() -> dict[int, set[str]]:
 def test_every_fault_has_its_tests_and_every_test_its_row() -> None:
     assert rows().keys() == FAULTS
     assert rows() == named()
+
+
+def test_every_fault_has_its_figures() -> None:
+    measured = json.loads((ROOT / "docs" / "faults.json").read_text())
+    assert measured["full"] and {int(name[1:]) for name in measured["faults"]} == FAULTS
+    for row in measured["faults"].values():
+        assert row["passed"] and not row.get("failed") and all(row["figures"]) and row["figures"]
 
 
 def test_make_fault_runs_every_file_of_them() -> None:
