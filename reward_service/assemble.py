@@ -258,7 +258,7 @@ def build_worker(settings: Settings, registry: Registry | None = None, loader: s
     worker = Worker(stores.queue, local.scorer, worker_options(settings), metrics.record)
     metrics.watch(local_gauges(local, stores), local_counters(local))
     metrics.watch(worker_gauges(worker), worker_counters(worker))
-    batches = Batches(stores.batches, stores.queue, settings.batch_keep_days * 86_400)
+    batches = Batches(stores.batches, stores.queue)
     audit = build_audit(settings, local.scorer.registry, local, stores, [metrics.audited])
     return WorkerService(worker, batches, local, running(stores.running, local.running, audit), metrics)
 

@@ -14,19 +14,24 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reward_service.commands import audit, batch, filters, keys, load, report, sandbox
 from reward_service.commands.batch import Via
+from reward_service.commands.shared import (
+    INTERRUPTED,
+    SOME_ERRORS,
+    STOPPED,
+    console,
+    fail,
+    settings_with,
+)
 from reward_service.types import Profile
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from reward_service.bulk import Run
-    from reward_service.settings import Settings
 
 app = typer.Typer(
     name="reward-service",
@@ -35,8 +40,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-STOPPED, USAGE, SOME_ERRORS, INTERRUPTED = 1, 2, 3, 130
 
 app.add_typer(batch.app, name="batch")
 app.add_typer(sandbox.app, name="sandbox")
@@ -51,22 +54,6 @@ app.command("filter")(filters.filter_prompts)
 def main() -> None:
     """The console script."""
     app()
-
-
-def console(*, stderr: bool = False) -> Console:
-    """A rich console; wide enough for the tables when the output is a file."""
-    from rich.console import Console
-
-    made = Console(stderr=stderr, highlight=False)
-    if not made.is_terminal:
-        made.width = max(made.width, 140)
-    return made
-
-
-def fail(message: str, code: int = USAGE) -> NoReturn:
-    """Say what is wrong, and end."""
-    typer.echo(f"reward-service: {message}", err=True)
-    raise typer.Exit(code)
 
 
 @app.command()
@@ -147,19 +134,6 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
                 typer.echo(f"{'':24}-> {finding.advice}")
     if any(finding.state is State.FAIL for finding in found):
         raise typer.Exit(STOPPED)
-
-
-def settings_with(**given: Any) -> Settings:
-    """The settings of the environment, with the flags that were given. Ends with USAGE if a value is none."""
-    from pydantic import ValidationError
-
-    from reward_service.settings import Settings
-
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        found = error.errors(include_url=False)[0]
-        fail(f"setting {found['loc'][0]}: {found['msg']}")
 
 
 @app.command()

@@ -21,7 +21,7 @@ import zstandard
 
 from reward_service import __version__
 from reward_service.bulk import OUTCOME, Stopped
-from reward_service.client.protocol import backoff, retry_after
+from reward_service.client.protocol import backoff, retry_after, trouble
 from reward_service.types import Reason, cannot_judge
 from reward_service.wire import ItemIn, encode, result
 
@@ -217,11 +217,6 @@ def wire_item(item: ItemIn) -> dict[str, Any]:
         "profile": item.profile,
     }
     return {"response": item.response} | {name: value for name, value in fields.items() if value is not None}
-
-
-def trouble(error: httpx2.TransportError) -> str:
-    """What went wrong on the way, in words."""
-    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def said(response: httpx2.Response) -> str:

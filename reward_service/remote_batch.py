@@ -34,10 +34,10 @@ import zstandard
 
 from reward_service import __version__
 from reward_service.bulk import Job, Rows, Run, Stopped
-from reward_service.client.protocol import Lines, backoff, retry_after
+from reward_service.client.protocol import Lines, backoff, retry_after, trouble
 from reward_service.commands.batch import Via
 from reward_service.dump import Input, open_input
-from reward_service.remote import BUSY, REFUSED, Service, said, sound, trouble, wire_item
+from reward_service.remote import BUSY, REFUSED, Service, said, sound, wire_item
 from reward_service.types import Reason, cannot_judge
 from reward_service.wire import ItemIn, encode, result
 

@@ -12,8 +12,10 @@ import socket
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from reward_service.assemble import build_app
 from reward_service.gateway.access import is_loopback
@@ -71,6 +73,20 @@ class Server(uvicorn.Server):
             self._ready()
 
 
+def configured(app: ASGIApp, **more: Any) -> uvicorn.Config:
+    """What every server of ours has in common: bounded connections, no web sockets, our own logs, and no name."""
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+        server_header=False,
+        **more,
+    )
+
+
 def listen(host: str, port: int, advice: str = "--port 0 takes a free one") -> socket.socket:
     """A bound socket. CannotListen if the address is taken (with the advice) or not ours."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -99,18 +115,12 @@ def serve(settings: Settings, say: Callable[[str], object]) -> int:
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         app = build_app(settings)
         keys = app.state.gateway.access.keys is not None
-        config = uvicorn.Config(
+        config = configured(
             app,
             loop="uvloop",
-            http=Connection,
-            ws="none",
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=settings.drain_seconds,
             backlog=BACKLOG,
-            access_log=False,
-            log_config=None,
-            log_level="warning",
-            server_header=False,
         )
         server = Server(
             config,

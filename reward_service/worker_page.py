@@ -18,8 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from reward_service.gateway.http1 import Connection
-from reward_service.server import listen
+from reward_service.server import configured, listen
 from reward_service.settings import Settings
 from reward_service.telemetry import Metrics
 
@@ -66,17 +65,8 @@ async def served(
     if listener is None:
         yield
         return
-    config = uvicorn.Config(
-        page(metrics, trouble),
-        http=Connection,
-        ws="none",
-        lifespan="off",
-        timeout_graceful_shutdown=1,
-        limit_concurrency=64,
-        access_log=False,
-        log_config=None,
-        log_level="warning",
-        server_header=False,
+    config = configured(
+        page(metrics, trouble), lifespan="off", timeout_graceful_shutdown=1, limit_concurrency=64
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -73,6 +73,19 @@ def image(host: str, kind: Kind = Kind.PYTHON) -> str:
         pytest.fail(str(error), pytrace=False)
 
 
+@contextmanager
+def running_host(sandbox: str) -> Iterator[dict[str, str]]:
+    """The settings that name a sandbox, for as long as it is there."""
+    if sandbox == "bubblewrap":
+        need("bwrap")
+        yield {}
+    else:
+        with running() as host:
+            for kind in Kind:
+                image(host, kind)
+            yield {"sandbox_hosts": host}
+
+
 @pytest.fixture(scope="session")
 def docker_host() -> Iterator[str]:
     """The host of an engine."""

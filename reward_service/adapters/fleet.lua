@@ -339,16 +339,14 @@ local function streams(lane)
   return names
 end
 
--- If this server's clock was set back, what is pending looks as if it were taken in the future: a dead worker's chunks
+-- The clock is noted once a second. If it was set back, what is pending looks as if it were taken in the future: a dead worker's chunks
 -- would be nobody's for as long as the step was, and the worker counted as present. Leases start again now.
 local function mend_clock(time)
   local key = prefix .. 'clock'
-  local seen = tonumber(redis.call('GET', key) or time)
-  if time >= seen - CLOCK_MS then
-    if time > seen + CLOCK_MS or time == seen then redis.call('SET', key, text(time), 'PX', CLOCK_KEPT_MS) end
-    return
-  end
+  local seen = tonumber(redis.call('GET', key) or 0)
+  if math.abs(time - seen) <= CLOCK_MS then return end
   redis.call('SET', key, text(time), 'PX', CLOCK_KEPT_MS)
+  if time > seen then return end
   redis.call('DEL', prefix .. 'present')
   for _, lane in ipairs({ 'live', 'batch' }) do
     for _, named in ipairs(streams(lane)) do

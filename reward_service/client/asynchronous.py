@@ -11,10 +11,8 @@ from typing import Any
 import httpx2
 
 from reward_service.client.durable import BatchRun
-from reward_service.client.options import Options, post_of
+from reward_service.client.options import BROKEN, Options, post_of
 from reward_service.client.protocol import Call, Chunk, Reward
-
-BROKEN = (httpx2.TransportError, httpx2.InvalidURL)
 
 
 class AsyncClient:

@@ -8,8 +8,12 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import httpx2
+
 from reward_service import __version__
-from reward_service.client.protocol import CHUNK_ITEMS, Chunk, ClientError, encode_item, words
+from reward_service.client.protocol import CHUNK_ITEMS, Chunk, ClientError, encode_item, trouble, words
+
+BROKEN = (httpx2.TransportError, httpx2.InvalidURL)
 
 GRACE_SECONDS = 5.0
 """How much longer than the deadline that it was told the client waits for the service's answer, at most."""
@@ -41,17 +45,13 @@ class Options:
         return fields
 
     def trouble(self, error: Exception) -> str:
-        """What broke on the way, in words. ClientError if it is the address that is wrong."""
-        import httpx2
-
+        """What broke on the way (one of BROKEN), in words. ClientError if it is the address that is wrong."""
         if isinstance(error, (httpx2.UnsupportedProtocol, httpx2.InvalidURL)):
             raise ClientError(f"{self.url}: {error}") from None
-        return f"{type(error).__name__}: {error}".removesuffix(": ")
+        return trouble(error)
 
     def http(self) -> dict[str, Any]:
         """Arguments for an httpx2 client."""
-        import httpx2
-
         headers = {"user-agent": f"reward-service-client/{__version__}"}
         if self.api_key:
             headers["authorization"] = f"Bearer {self.api_key}"

@@ -256,6 +256,11 @@ class Lines:
         return [bytes(line) for line in whole if line.strip()]
 
 
+def trouble(error: Exception) -> str:
+    """What went wrong on the way, in words."""
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
 def backoff(attempt: int) -> float:
     """Seconds before the next attempt: half to one and a half of 0.5, 1, 2, 4 … 30."""
     return min(LONGEST_WAIT, 0.25 * 2.0 ** min(attempt, 16)) * random.uniform(0.5, 1.5)  # noqa: S311 - no secret

@@ -10,9 +10,11 @@ import asyncio
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from reward_service.commands.shared import INTERRUPTED, STOPPED, console, fail, settings_with
 
 if TYPE_CHECKING:
     from reward_service.audit.accepted import Accepted
@@ -21,13 +23,7 @@ if TYPE_CHECKING:
     from reward_service.bulk import Backend
     from reward_service.registry import Registry
 
-STOPPED, USAGE, VIOLATIONS, INTERRUPTED = 1, 2, 3, 130
-
-
-def fail(message: str, code: int = USAGE) -> NoReturn:
-    """Say what is wrong, and end."""
-    typer.echo(f"reward-service: {message}", err=True)
-    raise typer.Exit(code)
+VIOLATIONS = 3
 
 
 def audit(
@@ -64,7 +60,6 @@ def audit(
     """
     from reward_service.audit import accepted as argued
     from reward_service.bulk import Stopped
-    from reward_service.cli import console
     from reward_service.commands import audit_report
     from reward_service.dump import Refused
     from reward_service.errors import PoolBroken
@@ -201,7 +196,6 @@ async def _audited(
 
         async with Service(url, say=lambda text: err.print(text, markup=False, soft_wrap=True)) as service:
             return await Audit(_Through(service), seed=seed, accepted=known).run(subjects, watch)
-    from reward_service.cli import settings_with
     from reward_service.local import local
 
     async with local(settings_with(processes=processes, cache_items=0)) as backend:

@@ -13,10 +13,11 @@ import time
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, NoReturn
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from reward_service.commands.shared import SOME_ERRORS, STOPPED, USAGE, console, fail
 from reward_service.types import Profile
 
 app = typer.Typer(help="Durable batches on a service.", no_args_is_help=True)
@@ -29,7 +30,6 @@ ApiKey = Annotated[
     ),
 ]
 DEFAULT_URL = "http://127.0.0.1:8080"
-STOPPED, USAGE, SOME_ERRORS = 1, 2, 3
 PIECE = 1 << 18
 
 
@@ -39,12 +39,6 @@ class Via(StrEnum):
     AUTO = "auto"
     STREAM = "stream"
     BATCH = "batch"
-
-
-def fail(message: str, code: int = USAGE) -> NoReturn:
-    """Say what is wrong, and end."""
-    typer.echo(f"reward-service: {message}", err=True)
-    raise typer.Exit(code)
 
 
 class At(NamedTuple):
@@ -287,7 +281,6 @@ def rescore(
     as_json: Annotated[bool, typer.Option("--json", help="The comparison as JSON.")] = False,
 ) -> None:
     """Score a scored dump again with the current handlers, and report which verdicts flipped."""
-    from reward_service.cli import console
     from reward_service.cli import score as score_dump
     from reward_service.commands import terminal
 

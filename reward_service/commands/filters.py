@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from reward_service.commands.shared import STOPPED, console, fail
+
 SOME_UNDECIDED = 3
 
 
@@ -79,7 +81,6 @@ def filter_prompts(
     """
     from reward_service.analysis.difficulty import Rules, Verdict, parse_rate
     from reward_service.analysis.filtering import STRONG, WEAK, Ask, Filter, Role, summary_json
-    from reward_service.cli import STOPPED, console, fail
     from reward_service.commands.terminal import progress, show_filter
     from reward_service.dump import Refused
     from reward_service.registry import load

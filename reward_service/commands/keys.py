@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from reward_service import keys
+from reward_service.commands.shared import fail
 from reward_service.keys import BadKeys, Key, Scope
 
 app = typer.Typer(help="API keys: made here, kept as hashes in a file.", no_args_is_help=True)
@@ -22,12 +23,6 @@ File = Annotated[
     Path, typer.Option("--file", help="The file of keys.", envvar="REWARD_SERVICE_KEYS_FILE", dir_okay=False)
 ]
 DEFAULT_FILE = Path("keys.json")
-
-
-def fail(message: str) -> NoReturn:
-    """Say what is wrong, and end."""
-    typer.echo(f"reward-service: {message}", err=True)
-    raise typer.Exit(2)
 
 
 def kept(path: Path) -> list[Key]:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reward_service.commands.batch import DEFAULT_URL, SOME_ERRORS, STOPPED, ApiKey, Url, fail
+from reward_service.commands.batch import DEFAULT_URL, ApiKey, Url
+from reward_service.commands.shared import SOME_ERRORS, STOPPED, console, fail
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,7 +76,6 @@ def load(
 
     Latency counts from the moment when a request was due (open loop), and nothing is tried again.
     """
-    from reward_service.cli import console
     from reward_service.load.generator import Plan
 
     plan = Plan(url, rate, seconds, batch, arrivals is Arrivals.POISSON, timeout, seed, api_key)

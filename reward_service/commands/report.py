@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from reward_service.commands.shared import STOPPED, console, fail, settings_with
+
 
 def report(
     dump: Annotated[
@@ -47,7 +49,6 @@ def report(
 ) -> None:
     """Make a page of a scored dump: scores with intervals, pass@k, length, reasons, slow rows, rows to look at."""
     from reward_service.analysis.report import Ask, make
-    from reward_service.cli import STOPPED, console, fail, settings_with
     from reward_service.commands.terminal import progress
     from reward_service.dump import Refused
     from reward_service.local import all_explained

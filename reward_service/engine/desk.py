@@ -122,13 +122,11 @@ class Batches:
         key: str = "",
         digest: str = "",
         window_seconds: float = 86_400.0,
-        keep_seconds: float | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Upload:
         """Start sending a batch. The meaning of the arguments: `Spec`."""
         name = f"batch_{secrets.token_hex(12)}"
-        keep = self._keep_seconds if keep_seconds is None else keep_seconds
-        spec = Spec(name, tenant, key, digest, window_seconds, keep, dict(metadata or {}))
+        spec = Spec(name, tenant, key, digest, window_seconds, self._keep_seconds, dict(metadata or {}))
         await self._store.begin(spec)
         return Upload(self._store, spec)
 

@@ -102,10 +102,11 @@ class Admission:
     def _refuse_late(self, items: int, seconds: float) -> None:
         expected, now = self.expected_seconds(items), time.monotonic()
         since, last = self._refusing
-        standing = now - last < STANDING_SECONDS < now - since
-        share = STANDING_SHARE if standing else DEADLINE_SHARE
+        if now - last >= STANDING_SECONDS:
+            since = now
+        share = STANDING_SHARE if now - since > STANDING_SECONDS else DEADLINE_SHARE
         if expected is not None and expected > share * seconds:
-            self._refusing = (since if now - last < STANDING_SECONDS else now, now)
+            self._refusing = (since, now)
             raise Overloaded(
                 f"{self.under_way} items are under way, so that this request would take about {expected:.1f} s; it has "
                 f"{seconds:.1f} s",

@@ -10,11 +10,8 @@ from __future__ import annotations
 from importlib import resources
 
 from fastapi import FastAPI
-from starlette.requests import Request
-from starlette.responses import Response
 
-from reward_service.errors import NotFound
-from reward_service.gateway.pages import SECURITY, STATIC, File, answer, file, policy
+from reward_service.gateway.pages import SECURITY, STATIC, TYPES, File, add_files, add_page, file, policy
 
 POLICY = policy("style-src 'self' 'unsafe-inline'", "img-src 'self' data:")
 """Swagger UI styles its elements and draws its icons inline. It makes HTML as well, of the API's own description only."""
@@ -25,13 +22,13 @@ HTML = """\
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Reward Service: API</title>
-<link rel="icon" href="docs/icon.svg?v={icon}">
-<link rel="stylesheet" href="docs/swagger-ui.css?v={style}">
+<link rel="icon" href="{icon}">
+<link rel="stylesheet" href="{style}">
 </head>
 <body>
 <main id="swagger-ui"></main>
-<script src="docs/swagger-ui-bundle.js?v={bundle}"></script>
-<script src="docs/start.js?v={start}"></script>
+<script src="{bundle}"></script>
+<script src="{start}"></script>
 </body>
 </html>
 """
@@ -54,33 +51,19 @@ SwaggerUIBundle({
 def files() -> dict[str, File]:
     """What the page loads, by its path below `/docs/`."""
     vendor = resources.files("fastapi_offline") / "static"
-    script = "text/javascript; charset=utf-8"
     return {
-        "swagger-ui.css": file((vendor / "swagger-ui.css").read_bytes(), "text/css; charset=utf-8"),
-        "swagger-ui-bundle.js": file((vendor / "swagger-ui-bundle.js").read_bytes(), script),
-        "start.js": file(START, script),
-        "icon.svg": file((STATIC / "icon.svg").read_bytes(), "image/svg+xml"),
+        "icon.svg": file((STATIC / "icon.svg").read_bytes(), TYPES[".svg"]),
+        "swagger-ui.css": file((vendor / "swagger-ui.css").read_bytes(), TYPES[".css"]),
+        "swagger-ui-bundle.js": file((vendor / "swagger-ui-bundle.js").read_bytes(), TYPES[".js"]),
+        "start.js": file(START, TYPES[".js"]),
     }
 
 
 def add_routes(app: FastAPI) -> None:
     """`/docs` and what it loads."""
     found = files()
-    text = HTML.format(
-        icon=found["icon.svg"].tag,
-        style=found["swagger-ui.css"].tag,
-        bundle=found["swagger-ui-bundle.js"].tag,
-        start=found["start.js"].tag,
-    )
-    page = file(text.encode(), "text/html; charset=utf-8")
-    headers = {**SECURITY, "Content-Security-Policy": POLICY}
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs(request: Request) -> Response:
-        return answer(request, page, headers)
-
-    @app.get("/docs/{name}", include_in_schema=False)
-    async def part(name: str, request: Request) -> Response:
-        if (one := found.get(name)) is None:
-            raise NotFound("no such file")
-        return answer(request, one, headers)
+    icon, style, *scripts = [f"docs/{name}?v={one.tag}" for name, one in found.items()]
+    text = HTML.format(icon=icon, style=style, bundle=scripts[0], start=scripts[1])
+    security = {**SECURITY, "Content-Security-Policy": POLICY}
+    add_page(app, "/docs", file(text.encode(), "text/html; charset=utf-8"), security)
+    add_files(app, "/docs", found, security)

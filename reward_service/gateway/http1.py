@@ -45,7 +45,7 @@ class Connection(HttpToolsProtocol):
         """uvicorn's."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(WAITING_BYTES)
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_late)
+        self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """uvicorn's."""
@@ -64,7 +64,7 @@ class Connection(HttpToolsProtocol):
         if self._unframed > HEAD_BYTES + FRAMING_RATIO * self._body:
             self._refuse("head-too-large", TOO_LARGE)
         elif self._in_head and self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_late)
+            self._expect_head()
 
     def on_message_begin(self) -> None:
         """httptools'."""
@@ -123,10 +123,13 @@ class Connection(HttpToolsProtocol):
         else:
             self.transport.abort()
 
+    def _expect_head(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_late)
+
     def _head_late(self) -> None:
         self._head_timer = None
         if self.cycle is not None and not self.cycle.response_complete:  # the head of a pipelined request
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_late)
+            self._expect_head()
         else:
             self._refuse("too-slow", f"the head of the request did not arrive within {HEAD_SECONDS:.0f} s")
 

@@ -132,7 +132,7 @@ def render(page: Page, files: dict[str, File], folder: Path = STATIC) -> File:
     return file(text.encode(), "text/html; charset=utf-8")
 
 
-def answer(request: Request, found: File, security: Mapping[str, str] = SECURITY) -> Response:
+def answer(request: Request, found: File, security: Mapping[str, str]) -> Response:
     """The file, or 304 if the browser has it."""
     asked = request.query_params.get("v")
     headers = {
@@ -149,17 +149,26 @@ def add_routes(app: FastAPI) -> None:
     """The pages and `/static/…`."""
     files = static_files()
     for page in PAGES:
-        _add_page(app, page.route, render(page, files))
+        add_page(app, page.route, render(page, files))
+    add_files(app, "/static", files)
 
-    @app.get("/static/{name:path}", include_in_schema=False)
+
+def add_page(app: FastAPI, route: str, content: File, security: Mapping[str, str] = SECURITY) -> None:
+    """One page."""
+
+    @app.get(route, include_in_schema=False)
+    async def page(request: Request) -> Response:
+        return answer(request, content, security)
+
+
+def add_files(
+    app: FastAPI, below: str, files: Mapping[str, File], security: Mapping[str, str] = SECURITY
+) -> None:
+    """Files by their path below a route. Whatever else is asked for there is NotFound."""
+
+    @app.get(f"{below}/{{name:path}}", include_in_schema=False)
     async def static(name: str, request: Request) -> Response:
         # A look-up in what was read at the start: no path of a request ever reaches the file system.
         if (found := files.get(name)) is None:
             raise NotFound("no such file")
-        return answer(request, found)
-
-
-def _add_page(app: FastAPI, route: str, content: File) -> None:
-    @app.get(route, include_in_schema=False)
-    async def page(request: Request) -> Response:
-        return answer(request, content)
+        return answer(request, found, security)

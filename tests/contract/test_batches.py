@@ -377,11 +377,15 @@ async def test_several_may_sweep_at_once(make_place: MakePlace) -> None:
 async def test_results_are_kept_for_a_while_and_then_forgotten(make_place: MakePlace) -> None:
     place = await make_place()
     kept = await place.desk.submit(entries(3), key="a", digest="d")
-    batch = (await place.desk.submit(entries(3), key="k", digest="d", keep_seconds=0.2)).batch.id
+    short = Batches(place.store, place.queue, keep_seconds=0.2)
+    batch = (await short.submit(entries(3), key="k", digest="d")).batch.id
     await place.work()
     assert len(await read(place, batch)) == 3
     await asyncio.sleep(0.35)
     assert await place.store.get(batch) is None
+    with pytest.raises(NotFound):
+        await place.desk.get(batch)
+    assert (await place.desk.get(kept.batch.id)).counts.done == 3
     assert await place.store.results(batch, [0]) == [None]
     assert [found.id for found in await place.desk.of_tenant("")] == [kept.batch.id]
     assert not (await place.desk.submit(entries(3), key="k", digest="d")).replayed
@@ -395,17 +399,3 @@ async def test_waiting_for_the_end(make_place: MakePlace) -> None:
     await asyncio.sleep(0.02)
     await place.work()
     assert (await asyncio.wait_for(waiting, 2)).status is BatchStatus.COMPLETED
-
-
-async def test_an_ended_batch_is_kept_as_long_as_the_desk_says(make_place: MakePlace) -> None:
-    place = await make_place()
-    short = Batches(place.store, place.queue, keep_seconds=0.3)
-    gone, kept = [(await desk.submit(entries(3))).batch.id for desk in (short, place.desk)]
-    await place.work()
-    for batch in (gone, kept):
-        assert (await place.desk.wait(batch, 5)).status is BatchStatus.COMPLETED
-    await asyncio.sleep(0.6)
-    await place.desk.sweep()
-    with pytest.raises(NotFound):
-        await place.desk.get(gone)
-    assert (await place.desk.get(kept)).counts.done == 3

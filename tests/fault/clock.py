@@ -1,6 +1,6 @@
 """A process whose wall clock can be set while it runs: a shim in front of the C library's, built when a test needs it.
 
-libfaketime does the same for most programs, but not for redis-server, whose allocator reads the clock before it is set up.
+libfaketime would do for Python, but not for redis-server, whose allocator reads the clock before it is set up.
 """
 
 from __future__ import annotations

@@ -22,8 +22,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from reward_service.sandbox_images import Kind
-from tests.engine import image, need, running
+from tests.engine import running_host
 from tests.fault.fleets import FULL
 from tests.hacks.test_code_hacks import HACKS, HONEST, SHARED, TASKS, row_of
 from tests.hacks.test_containment import ALL, Case
@@ -138,19 +137,6 @@ def bench(engine: str) -> Iterator[Bench]:
         ThreadPoolExecutor(IN_FLIGHT) as threads,
     ):
         yield Bench(http, threads)
-
-
-@contextmanager
-def running_host(engine: str) -> Iterator[dict[str, str]]:
-    """The settings that name the engine, for as long as it is there."""
-    if engine == "bubblewrap":
-        need("bwrap")
-        yield {}
-    else:
-        with running() as host:
-            for kind in Kind:
-                image(host, kind)
-            yield {"sandbox_hosts": host}
 
 
 def known(bench: Bench, several: list[Program]) -> list[Program]:

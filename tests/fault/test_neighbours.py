@@ -20,8 +20,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.engine import running_host
 from tests.fault.fleets import FULL, often
-from tests.fault.test_cheats_under_load import DOCKER, running_host
+from tests.fault.test_cheats_under_load import DOCKER
 from tests.load.measure import service
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(1800 if FULL else 240)]
@@ -70,7 +71,7 @@ HOSTILE: dict[str, tuple[str, set[str]]] = {
 
 @dataclass
 class Host:
-    """Least memory free and most disk used, since `reset`."""
+    """Memory that was available and disk that was used at first; the least and the most since then."""
 
     memory: int = 0
     disk: int = 0
@@ -174,7 +175,7 @@ def p95(values: list[float]) -> float:
 
 @pytest.mark.parametrize("engine", ["bubblewrap", DOCKER])
 def test_f12_what_honest_programs_feel_beside_hostile_ones(
-    engine: str, request: pytest.FixtureRequest
+    engine: str, record_property: Callable[[str, object], None]
 ) -> None:
     settings = {"sandbox": engine, "sandbox_places": str(PLACES), "processes": "1"}
     ratios: dict[str, float] = {}
@@ -206,7 +207,7 @@ def test_f12_what_honest_programs_feel_beside_hostile_ones(
         + f"; host memory at most -{(host.memory - host.least) // MIB} MiB, afterwards {(free - host.memory) // MIB:+d} MiB; "
         f"disk at most {(host.most - host.disk) // MIB:+d} MiB, afterwards {(used - host.disk) // MIB:+d} MiB"
     )
-    request.node.user_properties.append(("figures", figures))
+    record_property("figures", figures)
     assert it.wrong == []
     if FULL:  # the host's own figures mean something where nothing else runs
         assert host.memory - host.least < PLACE_MEMORY + 1024 * MIB

@@ -107,8 +107,8 @@ def test_nobody_but_root_starts_one(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_what_is_missing_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own, "find", lambda tool: None)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert own.install(("dockerd", "bwrap", "faketime")) == (
-        "dockerd, bwrap, faketime not installed; as root: apt-get install docker.io bubblewrap faketime"
+    assert own.install(("dockerd", "bwrap", "cc")) == (
+        "dockerd, bwrap, cc not installed; as root: apt-get install docker.io bubblewrap build-essential"
     )
     assert own.install().startswith(", ".join(own.NEEDED))
     assert own.install((), optional=("runsc",)) == "", "what is optional is not missed"

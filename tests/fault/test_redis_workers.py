@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,6 @@ from reward_service.engine.batches import progress
 from reward_service.engine.records import Entry
 from reward_service.engine.scorer import Row
 from reward_service.types import Reason
-from tests.engine import need, unavailable
 from tests.fault.clock import SteppedClock
 from tests.fault.fleet_handlers import score_of
 from tests.fault.fleets import (
@@ -219,9 +219,13 @@ async def test_f17_hostile_items_cost_themselves_only(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("offset", ["+1h", "-1h"])
-async def test_f20_a_worker_whose_clock_is_an_hour_off_expires_nothing(fleet: Fleet, offset: str) -> None:
+async def test_f20_a_worker_whose_clock_is_an_hour_off_expires_nothing(
+    fleet: Fleet, tmp_path: Path, offset: str
+) -> None:
+    clock = SteppedClock(tmp_path)
+    clock.step(3600 if offset == "+1h" else -3600)
     sent = entries(600, "spin 1")
-    (wrong,) = await fleet.workers(1, wrapper=other_time(offset))
+    (wrong,) = await fleet.workers(1, wrapper=clock.wrapper)
     async with fleet.desk() as desk:
         batch = (await desk.submit(sent, window_seconds=60)).batch.id
         await some_done(desk, batch, 64)
@@ -247,7 +251,7 @@ async def test_f20_a_worker_whose_clock_is_an_hour_off_expires_nothing(fleet: Fl
 
 @pytest.mark.parametrize("step", [3600, -3600])
 async def test_f20_the_clock_of_redis_is_set_by_an_hour(
-    tmp_path: Path, step: int, request: pytest.FixtureRequest
+    tmp_path: Path, step: int, record_property: Callable[[str, object], None]
 ) -> None:
     """Forward, every lease is over at once; back, a dead worker's would be held for an hour."""
     clock = SteppedClock(tmp_path)
@@ -272,26 +276,13 @@ async def test_f20_the_clock_of_redis_is_set_by_an_hour(
             state = await desk.get(batch)
         assert all(0 <= o.queue_ms < 2 * 3_600_000 and 0 <= o.verify_ms < 60_000 for _, o in found.values())
         assert state.counts.done == len(sent) and progress(state).rate >= 0
-        figures = f"{took:.1f} s to the end of {len(sent)} items after a step of {step:+d} s, 0 lost, 0 twice"
-        request.node.user_properties.append(("figures", figures))
+        record_property(
+            "figures",
+            f"{took:.1f} s to the end of {len(sent)} items after a step of {step:+d} s, 0 lost, 0 twice",
+        )
     finally:
         fleet.stop()
         server.close()
-
-
-PRELOAD = (
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-)
-
-
-def other_time(offset: str) -> list[str]:
-    """A command in front of another one, whose wall clock is then off by so much."""
-    need("faketime")
-    for path in PRELOAD:
-        if Path(path).exists():
-            return ["env", f"LD_PRELOAD={path}", f"FAKETIME={offset}", "DONT_FAKE_MONOTONIC=1"]
-    return unavailable("libfaketime is not where Debian's package puts it")
 
 
 @pytest.mark.long

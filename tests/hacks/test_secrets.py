@@ -20,7 +20,7 @@ import httpx2
 import pytest
 import redis
 
-from tests.fault.test_cheats_under_load import running_host
+from tests.engine import running_host
 from tests.hacks.containment import CASES
 from tests.hacks.test_code_hacks import row_of
 from tests.load.measure import service

@@ -50,6 +50,7 @@ BATCH_ITEMS, BATCH_SECONDS = 600, 30.0
 KEEP_SECONDS = 90.0
 """How long the shared cache and ended batches are kept here, so that Redis has its steady size within the first
 minutes and is empty soon after the end, as it has and is after weeks in production."""
+KEPT = dict.fromkeys(("cache_days", "batch_keep_days"), KEEP_SECONDS / 86_400)
 SAMPLE_SECONDS = 5.0
 TAIL_RATIO, FLAT_RATIO, FLAT_BYTES, FLAT_FILES = 1.2, 1.15, 24 << 20, 16
 REGISTRY = "reward_service.registry:load"
@@ -106,20 +107,13 @@ class Soak:
     async def start(self) -> None:
         """Everything up."""
         command = [sys.executable, "-m", "tests.load.serve", REGISTRY, str(self.port)]
-        settings = {
-            "engine": "fleet",
-            "cache_days": KEEP_SECONDS / 86_400,
-            "batch_keep_days": KEEP_SECONDS / 86_400,
-        }
-        self.gateway = self.fleet.start(command, self.fleet.environment(**settings))
+        self.gateway = self.fleet.start(command, self.fleet.environment(engine="fleet", **KEPT))
         self.workers = await self.fleet.workers(self._count, **self._options())
         await until(lambda: ready(self.url), 60)
 
     def _options(self) -> dict[str, Any]:
-        return {
-            "handlers": REGISTRY, "sandbox": self.sandbox, "sandbox_places": 1, "spare_processes": 1,
-            "cache_days": KEEP_SECONDS / 86_400,
-        }  # fmt: skip
+        own = {"handlers": REGISTRY, "sandbox": self.sandbox, "sandbox_places": 1, "spare_processes": 1}
+        return {**own, **KEPT}
 
     def containers(self) -> list[str]:
         """Running containers of living workers."""
